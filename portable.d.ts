@@ -13,6 +13,8 @@ declare class AbortController {
   abort(reason?: unknown): void;
 }
 declare const TextEncoder: { new (): { encode(text: string): Uint8Array } };
-declare const TextDecoder: { new (label?: string, options?: { fatal?: boolean }): { decode(bytes: Uint8Array): string } };
+declare const TextDecoder: {
+  new (label?: string, options?: { fatal?: boolean }): { decode(bytes: Uint8Array): string };
+};
 declare function queueMicrotask(task: () => void): void;
 declare function structuredClone<T>(value: T): T;

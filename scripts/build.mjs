@@ -7,7 +7,9 @@ import { dirname, join } from 'node:path';
 
 if (existsSync('tsconfig.build.json')) {
   const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  const done = spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+  const done = spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-p', 'tsconfig.build.json'], {
+    stdio: 'inherit',
+  });
   if (done.status !== 0) process.exit(done.status ?? 1);
   if (existsSync('src/study/study.schema.json')) cpSync('src/study/study.schema.json', 'dist/study/study.schema.json');
   if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);

@@ -19,7 +19,8 @@ export class ConfigError extends SeptumError {
     this.problems = list;
   }
 }
-export type ConfigErrorCode = 'bad-study' | 'bad-usage' | 'combination-refused' | 'unknown-network' | 'folder-not-empty';
+export type ConfigErrorCode =
+  'bad-study' | 'bad-usage' | 'combination-refused' | 'unknown-network' | 'folder-not-empty';
 
 /** Records, labels or files of data are wrong: the site's data manager can mend them. `problems` lists every one that was found. */
 export class DataError extends SeptumError {

@@ -73,7 +73,12 @@ export function allocate<D extends DType>(dtype: D, length: number): ArrayOf[D] 
 }
 
 /** An array of `dtype` over existing bytes, without a copy. `byteOffset` must be a multiple of the element's size. */
-export function viewBytes<D extends DType>(dtype: D, buffer: ArrayBuffer, byteOffset: number, length: number): ArrayOf[D] {
+export function viewBytes<D extends DType>(
+  dtype: D,
+  buffer: ArrayBuffer,
+  byteOffset: number,
+  length: number,
+): ArrayOf[D] {
   return new constructors[dtype](buffer, byteOffset, length) as ArrayOf[D];
 }
 
@@ -100,7 +105,11 @@ export function float32(values: ArrayLike<number>, dims: readonly number[] = [va
 
 /** An int64 tensor of the given integers; `dims` defaults to one dimension. ONNX gives shapes, axes and indices so. */
 export function int64(values: readonly number[], dims: readonly number[] = [values.length]): Tensor<'int64'> {
-  return tensor('int64', dims, BigInt64Array.from(values, (value) => BigInt(value)));
+  return tensor(
+    'int64',
+    dims,
+    BigInt64Array.from(values, (value) => BigInt(value)),
+  );
 }
 
 /** A deep copy with a buffer of its own. */

@@ -1,0 +1,60 @@
+// The seam between Septum and whatever computes. An engine loads ONNX graphs, holds named tensors (parameters, optimizer state,
+// activations kept for backward) where it computes, and runs one graph at a time on them. It never blocks the caller's event loop.
+//
+// Order: calls on one engine take effect in the order they were made; each promise settles when its call is done.
+// After `close` (or a crash of its thread) every call rejects with EngineError `engine-closed`.
+
+import type { Graph } from '../onnx/index.ts';
+import type { Tensor } from '../tensor/index.ts';
+
+export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+
+/** What a commit records, because the bits of a result depend on it. */
+export interface EngineInfo {
+  readonly runtime: string;
+  readonly version: string;
+  readonly provider: Provider;
+  /** Threads of one graph run; 1 or more. */
+  readonly threads: number;
+  readonly lowering: string;
+}
+
+/** A graph that was loaded into one engine; meaningless in another. */
+export interface LoadedGraph {
+  readonly id: number;
+  readonly name: string;
+}
+
+/** One run of a graph. Every input comes from `feeds` or `resident`, every output goes to `keep` or `fetch`; an output in neither is dropped. */
+export interface Run {
+  readonly graph: LoadedGraph;
+  /** Inputs by name from the caller. With `transfer` their buffers are moved to the engine and must not be used again. */
+  readonly feeds?: Readonly<Record<string, Tensor>>;
+  readonly transfer?: boolean;
+  /** Inputs by name that are held by the engine: input name → resident name. */
+  readonly resident?: Readonly<Record<string, string>>;
+  /** Outputs that become resident: output name → resident name (replacing what was there, after the run). */
+  readonly keep?: Readonly<Record<string, string>>;
+  /** Outputs that come back to the caller, who owns them. */
+  readonly fetch?: readonly string[];
+}
+
+/** Loads and runs graphs; holds tensors. */
+export interface Engine {
+  readonly info: EngineInfo;
+  /** Prepares a graph. Throws EngineError `load-failed` or `unsupported-operator`. */
+  load(graph: Graph): Promise<LoadedGraph>;
+  unload(graph: LoadedGraph): Promise<void>;
+  /** Sets resident tensors, replacing those of the same name. The data is copied unless `transfer` is given. */
+  put(tensors: Readonly<Record<string, Tensor>>, options?: { readonly transfer?: boolean }): Promise<void>;
+  /** Copies of resident tensors. Throws EngineError `run-failed` when a name is not resident. */
+  get(names: readonly string[]): Promise<Record<string, Tensor>>;
+  /** Forgets resident tensors; names that are not there are ignored. */
+  drop(names: readonly string[]): Promise<void>;
+  /** Runs a graph and gives the fetched outputs. A failed run changes no resident tensor. */
+  run(run: Run): Promise<Record<string, Tensor>>;
+  /** Runs several in order in one hop to the engine; the results are in the same order. Stops at the first that fails. */
+  runAll(runs: readonly Run[]): Promise<readonly Record<string, Tensor>[]>;
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

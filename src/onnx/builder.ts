@@ -1,0 +1,198 @@
+// Builds a Graph one node at a time and knows the type and shape of every value on the way: each added node is inferred at once,
+// so a mistake shows at the node that makes it. Gradient rules, losses and optimizers ask the builder for shapes.
+
+import { EngineError } from '../base/index.ts';
+import { float32, int64, type DType, type Tensor } from '../tensor/index.ts';
+import { type Attribute, type Dim, type Graph, type Node, OPSET, type ValueInfo } from './graph.ts';
+import { inferNode } from './infer/index.ts';
+
+/** What is known of a value: its element type and its dimensions. */
+export interface ValueType {
+  readonly dtype: DType;
+  readonly dims: readonly Dim[];
+}
+
+/** What shape inference may ask about the graph so far. */
+export interface InferenceScope {
+  typeOf(value: string): ValueType;
+  /** The value's tensor when it is known before the graph runs, else undefined. */
+  constantOf(value: string): Tensor | undefined;
+}
+
+/** Collects inputs, initializers, nodes and outputs; `build` gives the graph. Names are unique; `fresh` makes one. */
+export class GraphBuilder implements InferenceScope {
+  readonly #name: string;
+  readonly #opsets: Record<string, number> = { '': OPSET };
+  readonly #types = new Map<string, ValueType>();
+  readonly #inputs: ValueInfo[] = [];
+  readonly #outputs: string[] = [];
+  readonly #initializers = new Map<string, Tensor>();
+  readonly #constants = new Map<string, string>();
+  readonly #nodes: Node[] = [];
+  readonly #nodeNames = new Set<string>();
+  #counter = 0;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** A value or node name that is not taken, starting with `stem`. */
+  fresh(stem: string): string {
+    let name = stem;
+    while (this.#types.has(name) || this.#nodeNames.has(name)) name = `${stem}_${++this.#counter}`;
+    return name;
+  }
+
+  has(value: string): boolean {
+    return this.#types.has(value);
+  }
+
+  typeOf(value: string): ValueType {
+    const type = this.#types.get(value);
+    if (!type) throw new EngineError('bad-graph', `graph ${this.#name}: no value is called "${value}"`);
+    return type;
+  }
+
+  dimsOf(value: string): readonly Dim[] {
+    return this.typeOf(value).dims;
+  }
+
+  constantOf(value: string): Tensor | undefined {
+    return this.#initializers.get(value);
+  }
+
+  /** Declares a graph input. Returns its name. */
+  input(name: string, dtype: DType, dims: readonly Dim[]): string {
+    this.#declare(name, { dtype, dims });
+    this.#inputs.push({ name, dtype, dims });
+    return name;
+  }
+
+  /** Adds an initializer under `name`. Returns its name. */
+  initializer(name: string, value: Tensor): string {
+    this.#declare(name, { dtype: value.dtype, dims: value.dims });
+    this.#initializers.set(name, value);
+    return name;
+  }
+
+  /** A constant under a name of the builder's choosing; equal small constants share one initializer. */
+  constant(value: Tensor, stem = 'c'): string {
+    const key =
+      value.data.length <= 64
+        ? `${value.dtype}[${value.dims.join()}]:${Array.from(value.data as ArrayLike<unknown>, String).join()}`
+        : '';
+    const known = key ? this.#constants.get(key) : undefined;
+    if (known !== undefined) return known;
+    const name = this.initializer(this.fresh(stem), value);
+    if (key) this.#constants.set(key, name);
+    return name;
+  }
+
+  /** A float32 scalar constant (`dims` []). */
+  scalar(value: number): string {
+    return this.constant(float32([value], []), 'k');
+  }
+
+  /** A one-dimensional int64 constant, as ONNX takes shapes, axes, starts and pads. */
+  integers(values: readonly number[]): string {
+    return this.constant(int64(values), 'i');
+  }
+
+  /** Adds a node with one output and returns the output's name. `options.output` fixes it, else it is made from the operator's name. */
+  add(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    options: { output?: string; domain?: string } = {},
+  ): string {
+    const output = options.output ?? this.fresh(op.toLowerCase());
+    this.addNode({ op, domain: options.domain ?? '', inputs, outputs: [output], attributes });
+    return output;
+  }
+
+  /** Adds a node with the given outputs ('' leaves one out). Its name is made when it has none. Throws EngineError on a bad shape. */
+  addNode(node: Omit<Node, 'name'> & { readonly name?: string }): readonly string[] {
+    const name =
+      node.name !== undefined && node.name !== '' && !this.#nodeNames.has(node.name)
+        ? node.name
+        : this.fresh(`${node.op}`);
+    const whole: Node = { ...node, name };
+    const types = inferNode(whole, this, this.#opsets[whole.domain] ?? 1);
+    this.#nodeNames.add(name);
+    whole.outputs.forEach((output, index) => {
+      const type = types[index];
+      if (output === '') return;
+      if (!type)
+        throw new EngineError('bad-graph', `graph ${this.#name}: node ${name} (${whole.op}) has no output ${index}`);
+      this.#declare(output, type);
+    });
+    this.#nodes.push(whole);
+    return whole.outputs;
+  }
+
+  /** Splits `value` along `axis` into parts of the given sizes. */
+  split(value: string, axis: number, sizes: readonly number[]): readonly string[] {
+    const outputs: string[] = [];
+    for (let index = 0; index < sizes.length; index++) outputs.push(this.fresh(`${value}_part${index}`));
+    return this.addNode({
+      op: 'Split',
+      domain: '',
+      inputs: [value, this.integers(sizes)],
+      outputs,
+      attributes: { axis: { kind: 'int', value: axis } },
+    });
+  }
+
+  /** Marks a value as a graph output; it may be an input (then an Identity is put between) and may be renamed so. */
+  output(value: string, name = value): string {
+    let result = value;
+    if (name !== value || this.#inputs.some((input) => input.name === value) || this.#initializers.has(value)) {
+      result = this.add('Identity', [value], {}, { output: name === value ? this.fresh(`${value}_out`) : name });
+    }
+    this.#outputs.push(result);
+    return result;
+  }
+
+  /** Uses another operator set of a domain, for a graph that came from a file or for an engine's own operators. */
+  useOpset(domain: string, version: number): void {
+    this.#opsets[domain] = version;
+  }
+
+  /** Every node so far, in order. */
+  get nodes(): readonly Node[] {
+    return this.#nodes;
+  }
+
+  /** The finished graph. Nodes, inputs' declarations and initializers that no output needs are left out when `prune` is given; declared inputs stay. */
+  build(options: { readonly prune?: boolean; readonly metadata?: Readonly<Record<string, string>> } = {}): Graph {
+    const nodes = options.prune === true ? this.#neededNodes() : [...this.#nodes];
+    const read = new Set([...nodes.flatMap((node) => node.inputs), ...this.#outputs]);
+    const initializers = new Map([...this.#initializers].filter(([name]) => options.prune !== true || read.has(name)));
+    return {
+      name: this.#name,
+      opsets: { ...this.#opsets },
+      inputs: [...this.#inputs],
+      outputs: this.#outputs.map((name) => ({ name, ...this.typeOf(name) })),
+      initializers,
+      nodes,
+      metadata: options.metadata ?? {},
+    };
+  }
+
+  #neededNodes(): Node[] {
+    const needed = new Set(this.#outputs);
+    const kept: Node[] = [];
+    for (const node of this.#nodes.toReversed()) {
+      if (!node.outputs.some((output) => needed.has(output))) continue;
+      for (const input of node.inputs) needed.add(input);
+      kept.push(node);
+    }
+    return kept.toReversed();
+  }
+
+  #declare(name: string, type: ValueType): void {
+    if (name === '' || this.#types.has(name))
+      throw new EngineError('bad-graph', `graph ${this.#name}: the value name "${name}" is used twice or empty`);
+    this.#types.set(name, type);
+  }
+}
