@@ -1,1 +1,6 @@
+export * from './deal.ts';
+export * from './inputs.ts';
+export * from './listing.ts';
+export * from './pooling.ts';
 export * from './records.ts';
+export * from './settings.ts';
