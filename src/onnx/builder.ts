@@ -4,6 +4,8 @@
 import { EngineError } from '../base/index.ts';
 import { float32, int64, type DType, type Tensor } from '../tensor/index.ts';
 import { type Attribute, type Dim, type Graph, type Node, OPSET, type ValueInfo } from './graph.ts';
+import { elementsOfTensor, tensorOfConstant } from './infer/constants.ts';
+import { canonicalDim } from './infer/dims.ts';
 import { inferNode } from './infer/index.ts';
 
 /** What is known of a value: its element type and its dimensions. */
@@ -17,6 +19,8 @@ export interface InferenceScope {
   typeOf(value: string): ValueType;
   /** The value's tensor when it is known before the graph runs, else undefined. */
   constantOf(value: string): Tensor | undefined;
+  /** The elements of an integer or boolean value that follow from constants and shapes, possibly in terms of symbols, else undefined. */
+  elementsOf(value: string): readonly Dim[] | undefined;
 }
 
 /** Collects inputs, initializers, nodes and outputs; `build` gives the graph. Names are unique; `fresh` makes one. */
@@ -28,6 +32,8 @@ export class GraphBuilder implements InferenceScope {
   readonly #outputs: string[] = [];
   readonly #initializers = new Map<string, Tensor>();
   readonly #constants = new Map<string, string>();
+  readonly #constantNodes = new Map<string, Tensor>();
+  readonly #elements = new Map<string, readonly Dim[]>();
   readonly #nodes: Node[] = [];
   readonly #nodeNames = new Set<string>();
   #counter = 0;
@@ -58,13 +64,27 @@ export class GraphBuilder implements InferenceScope {
   }
 
   constantOf(value: string): Tensor | undefined {
-    return this.#initializers.get(value);
+    const known = this.#initializers.get(value) ?? this.#constantNodes.get(value);
+    if (known) return known;
+    const elements = this.#elements.get(value);
+    const { dtype, dims } = this.typeOf(value);
+    if (dtype !== 'int64' || !elements?.every((element) => typeof element === 'number')) return undefined;
+    const sizes = dims.filter((dim) => typeof dim === 'number');
+    return sizes.length === dims.length ? int64(elements, sizes) : undefined;
+  }
+
+  elementsOf(value: string): readonly Dim[] | undefined {
+    const followed = this.#elements.get(value);
+    if (followed) return followed;
+    const initializer = this.#initializers.get(value);
+    return initializer && elementsOfTensor(initializer);
   }
 
   /** Declares a graph input. Returns its name. */
   input(name: string, dtype: DType, dims: readonly Dim[]): string {
-    this.#declare(name, { dtype, dims });
-    this.#inputs.push({ name, dtype, dims });
+    const canonical = dims.map(canonicalDim);
+    this.#declare(name, { dtype, dims: canonical });
+    this.#inputs.push({ name, dtype, dims: canonical });
     return name;
   }
 
@@ -113,9 +133,7 @@ export class GraphBuilder implements InferenceScope {
   /** Adds a node with the given outputs ('' leaves one out). Its name is made when it has none. Throws EngineError on a bad shape. */
   addNode(node: Omit<Node, 'name'> & { readonly name?: string }): readonly string[] {
     const name =
-      node.name !== undefined && node.name !== '' && !this.#nodeNames.has(node.name)
-        ? node.name
-        : this.fresh(`${node.op}`);
+      node.name !== undefined && node.name !== '' && !this.#nodeNames.has(node.name) ? node.name : this.fresh(node.op);
     const whole: Node = { ...node, name };
     const types = inferNode(whole, this, this.#opsets[whole.domain] ?? 1);
     this.#nodeNames.add(name);
@@ -124,8 +142,11 @@ export class GraphBuilder implements InferenceScope {
       if (output === '') return;
       if (!type)
         throw new EngineError('bad-graph', `graph ${this.#name}: node ${name} (${whole.op}) has no output ${index}`);
-      this.#declare(output, type);
+      this.#declare(output, { dtype: type.dtype, dims: type.dims });
+      if (type.elements) this.#elements.set(output, type.elements);
     });
+    const constant = whole.domain === '' && whole.op === 'Constant' ? tensorOfConstant(whole) : undefined;
+    if (constant && whole.outputs[0]) this.#constantNodes.set(whole.outputs[0], constant);
     this.#nodes.push(whole);
     return whole.outputs;
   }

@@ -1,2 +1,15 @@
 export * from './graph.ts';
 export * from './builder.ts';
+export * from './data-type.ts';
+export { inferredOperators } from './infer/index.ts';
+export { sliceBounds } from './infer/joining.ts';
+export {
+  addDims,
+  broadcastDims,
+  canonicalDim,
+  divideDims,
+  formatDims,
+  multiplyDims,
+  productOfDims,
+  sameDims,
+} from './infer/dims.ts';

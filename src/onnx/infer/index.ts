@@ -1,11 +1,37 @@
-import { EngineError } from '../../base/index.ts';
-import type { InferenceScope, ValueType } from '../builder.ts';
-import type { Node } from '../graph.ts';
+// Shape and type inference, one operator at a time. Each file beside this one holds a family of operators.
 
-/** The types of a node's outputs from those of its inputs. Throws EngineError when they do not fit the operator. */
-export function inferNode(node: Node, _scope: InferenceScope, _opset: number): readonly ValueType[] {
-  throw new EngineError(
-    'unsupported-operator',
-    `node ${node.name}: the shape of ${node.domain}${node.op} cannot be inferred`,
-  );
+import { EngineError } from '../../base/index.ts';
+import type { InferenceScope } from '../builder.ts';
+import type { Node } from '../graph.ts';
+import { Call, type Inference, type Inferred } from './call.ts';
+import { constants } from './constants.ts';
+import { elementwise } from './elementwise.ts';
+import { indexing } from './indexing.ts';
+import { joining } from './joining.ts';
+import { linear } from './linear.ts';
+import { normalization } from './normalization.ts';
+import { reduction } from './reduction.ts';
+import { reshaping } from './reshaping.ts';
+import { windows } from './windows.ts';
+
+const rules = new Map<string, Inference>(
+  [elementwise, linear, windows, normalization, reshaping, joining, indexing, reduction, constants].flatMap((family) =>
+    Object.entries(family),
+  ),
+);
+
+/** The operators of ONNX's own domain whose shapes can be inferred. */
+export const inferredOperators: readonly string[] = [...rules.keys()].toSorted();
+
+/**
+ * The types of all outputs that a node can have, from those of its inputs; integers that follow from shapes come with their elements.
+ * Throws EngineError `bad-graph` when the inputs do not fit the operator, `unsupported-operator` when there is no rule for it.
+ */
+export function inferNode(node: Node, scope: InferenceScope, opset: number): readonly Inferred[] {
+  const rule = node.domain === '' ? rules.get(node.op) : undefined;
+  if (!rule) {
+    const operator = node.domain === '' ? node.op : `${node.domain}.${node.op}`;
+    throw new EngineError('unsupported-operator', `node ${node.name}: Septum does not know the operator ${operator}`);
+  }
+  return rule(new Call(node, scope, opset));
 }
