@@ -1,0 +1,2 @@
+export * from './interpret.ts';
+export * from './values.ts';
