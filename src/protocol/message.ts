@@ -1,0 +1,79 @@
+// The kinds of message between a site and the server, and one message as a value. What a kind may carry is fixed by the exchange that
+// the study's script expects (script.ts); the bytes are codec.ts's business.
+
+import type { DType, Tensor } from '../tensor/index.ts';
+
+/** Every kind with its number on the wire. Numbers are never reused. */
+export const messageKinds = {
+  hello: 1,
+  welcome: 2,
+  refuse: 3,
+  census: 4,
+  pooled: 5,
+  activations: 6,
+  'cut-gradient': 7,
+  'parameter-gradient': 8,
+  'gradient-sum': 9,
+  'trunk-output': 10,
+  'output-gradient': 11,
+  weights: 12,
+  acknowledge: 13,
+  report: 14,
+  verdict: 15,
+  turn: 16,
+  finish: 17,
+} as const;
+
+export type MessageKind = keyof typeof messageKinds;
+
+/** A tensor with the name by which the receiver knows it. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+/** One message. Fields that a kind does not use are zero or empty, and a receiver checks that. */
+export interface Message {
+  readonly kind: MessageKind;
+  /** Position in the study's script; 0 for hello, welcome and refuse, which stand outside it. */
+  readonly sequence: number;
+  readonly epoch: number;
+  readonly step: number;
+  readonly part: number;
+  readonly chunk: number;
+  readonly scalars: readonly number[];
+  readonly tensors: readonly NamedTensor[];
+  readonly site: string;
+  readonly plan: string;
+  readonly text: string;
+  /** SHA-256 of the tensors' bytes where the receiver stores them; else empty. */
+  readonly digest: string;
+}
+
+/** A message with everything that is not given left zero or empty. */
+export function message(kind: MessageKind, fields: Partial<Omit<Message, 'kind'>> = {}): Message {
+  return {
+    kind,
+    sequence: 0,
+    epoch: 0,
+    step: 0,
+    part: 0,
+    chunk: 0,
+    scalars: [],
+    tensors: [],
+    site: '',
+    plan: '',
+    text: '',
+    digest: '',
+    ...fields,
+  };
+}
+
+/** The declared name, type and dimensions of a tensor in a message. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  /** Values must be integers or bytes in 0 … below-1. */
+  readonly below?: number;
+}

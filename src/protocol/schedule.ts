@@ -1,0 +1,161 @@
+// Which records make which batch, in what order: pure functions of the plan's settings and the sites' training counts, so that server
+// and sites compute the same schedule and nobody has to send it (SEMANTICS.md, "Steps, epochs, rounds").
+
+import { assert, permutation, randomStream } from '../base/index.ts';
+import type { Plan } from './plan.ts';
+
+/** One batch of one site. */
+export interface Batch {
+  /** The server step of the epoch with `union`; elsewhere the site's own step of the epoch. */
+  readonly step: number;
+  /** How many batches this site had earlier in the epoch: what its random values are keyed by. */
+  readonly index: number;
+  /** The batch is records `from` to `from + count - 1` of the site's order for the epoch. */
+  readonly from: number;
+  readonly count: number;
+}
+
+/** A turn of one site: its own steps `fromStep` to `toStep - 1` of the epoch. */
+export interface Turn {
+  readonly round: number;
+  readonly site: number;
+  readonly fromStep: number;
+  readonly toStep: number;
+  /** Server steps of the epoch before this turn. */
+  readonly serverStep: number;
+}
+
+/** ceil(records / batch): the steps that `records` make. */
+export function stepCount(records: number, batch: number): number {
+  return Math.ceil(records / batch);
+}
+
+/** How many of `records` the step takes when they are spread evenly over `steps`: floor((t+1)n/S) - floor(tn/S). */
+export function shareOfStep(records: number, steps: number, step: number): number {
+  return Math.floor(((step + 1) * records) / steps) - Math.floor((step * records) / steps);
+}
+
+/** The order of a site's records in an epoch: a permutation drawn from (study seed, site, epoch). */
+export function epochOrder(seed: number, site: number, epoch: number, records: number): Int32Array {
+  return permutation(randomStream(seed, 'epoch-order', [site, epoch]), records);
+}
+
+/** What the schedule of one study needs of its plan. */
+export type SchedulePlan = Pick<Plan, 'seed' | 'choices'> & {
+  readonly training: Pick<Plan['training'], 'batch' | 'epochs' | 'sampling' | 'turnOrder' | 'turnSteps' | 'roundSteps'>;
+};
+
+/** The schedule of a study whose sites have `counts` training records each. */
+export class Schedule {
+  readonly #plan: SchedulePlan;
+  readonly counts: readonly number[];
+  /** Training records of all sites. */
+  readonly total: number;
+  #globalSizes: { epoch: number; sizes: Int32Array[] } | undefined;
+
+  constructor(plan: SchedulePlan, counts: readonly number[]) {
+    assert(
+      counts.every((count) => count > 0),
+      'every site has training records',
+    );
+    this.#plan = plan;
+    this.counts = counts;
+    this.total = counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Server steps of an epoch, over all sites (with `averaged`, of all replicas together; with `detached`, of the pool). */
+  get serverSteps(): number {
+    const { choices, training } = this.#plan;
+    if (choices.order === 'union') return stepCount(this.total, training.batch);
+    return this.counts.reduce((sum, count) => sum + stepCount(count, training.batch), 0);
+  }
+
+  /** Batches of one site in an epoch, in order. Steps that the site sits out are not among them. */
+  batches(site: number, epoch: number): readonly Batch[] {
+    const sizes = this.#sizes(site, epoch);
+    const batches: Batch[] = [];
+    let from = 0;
+    sizes.forEach((count, step) => {
+      if (count > 0) batches.push({ step, index: batches.length, from, count });
+      from += count;
+    });
+    return batches;
+  }
+
+  /** With `union`: how many records each site gives to a server step of the epoch. */
+  sharesOfStep(epoch: number, step: number): readonly number[] {
+    if (this.#plan.training.sampling === 'global') return this.#globally(epoch).map((sizes) => sizes[step] ?? 0);
+    return this.counts.map((count) => shareOfStep(count, this.serverSteps, step));
+  }
+
+  /** With `turns`: the turns of an epoch in order. */
+  turns(epoch: number): readonly Turn[] {
+    const { seed, training } = this.#plan;
+    const steps = this.counts.map((count) => stepCount(count, training.batch));
+    const length = training.turnSteps ?? Number.POSITIVE_INFINITY;
+    const turns: Turn[] = [];
+    let serverStep = 0;
+    for (let round = 0, done = 0; done < Math.max(...steps); round++, done += length) {
+      const order =
+        training.turnOrder === 'shuffled'
+          ? permutation(randomStream(seed, 'turn-order', [epoch, round]), this.counts.length)
+          : this.counts.map((_, site) => site);
+      for (const site of order) {
+        const own = steps[site] ?? 0;
+        if (done >= own) continue;
+        const toStep = Math.min(own, done + length);
+        turns.push({ round, site, fromStep: done, toStep, serverStep });
+        serverStep += toStep - done;
+      }
+    }
+    return turns;
+  }
+
+  /** With `union` and `none`: whether averages are taken after this step of the epoch (server step, or a replica's own). */
+  endsRound(step: number, stepsOfEpoch: number): boolean {
+    const length = this.#plan.training.roundSteps;
+    return step === stepsOfEpoch - 1 || (length !== undefined && (step + 1) % length === 0);
+  }
+
+  /** With `none` and `averaged`: rounds of an epoch; a replica that is through takes no step in the later ones. */
+  get averagedRounds(): number {
+    const { batch, roundSteps } = this.#plan.training;
+    const longest = stepCount(Math.max(...this.counts), batch);
+    return roundSteps === undefined ? 1 : Math.ceil(longest / roundSteps);
+  }
+
+  /** Steps that the learning-rate schedule of a part is laid out over: server steps, or with `averaged` and `arrival` the part's own. */
+  scheduledSteps(site: number | 'server'): number {
+    const { choices, training } = this.#plan;
+    const own = choices.order === 'arrival' || choices.trunk === 'averaged';
+    const perEpoch = own && site !== 'server' ? stepCount(this.counts[site] ?? 1, training.batch) : this.serverSteps;
+    return perEpoch * training.epochs;
+  }
+
+  #sizes(site: number, epoch: number): Int32Array {
+    const { choices, training } = this.#plan;
+    const records = this.counts[site] ?? 0;
+    if (choices.order === 'union' && training.sampling === 'global')
+      return this.#globally(epoch)[site] ?? new Int32Array();
+    const steps = choices.order === 'union' ? this.serverSteps : stepCount(records, training.batch);
+    return Int32Array.from({ length: steps }, (_, step) => shareOfStep(records, steps, step));
+  }
+
+  // GPSL (arXiv 2407.15738): the site labels of all records are shuffled; a step takes the next `batch` of them.
+  #globally(epoch: number): Int32Array[] {
+    if (this.#globalSizes?.epoch === epoch) return this.#globalSizes.sizes;
+    const { seed, training } = this.#plan;
+    const ends = this.counts.map((_, site) => this.counts.slice(0, site + 1).reduce((sum, count) => sum + count, 0));
+    const siteOf = new Int32Array(this.total);
+    ends.forEach((end, site) => siteOf.fill(site, site === 0 ? 0 : ends[site - 1], end));
+    const order = permutation(randomStream(seed, 'global-sampling', [epoch]), this.total);
+    const sizes = this.counts.map(() => new Int32Array(stepCount(this.total, training.batch)));
+    order.forEach((record, place) => {
+      const step = Math.floor(place / training.batch);
+      const row = sizes[siteOf[record] ?? 0];
+      if (row) row[step] = (row[step] ?? 0) + 1;
+    });
+    this.#globalSizes = { epoch, sizes };
+    return sizes;
+  }
+}

@@ -1,0 +1,338 @@
+// The script of one site in a study: every message that passes between it and the server, in order, with the exact type and shape of
+// every tensor. It is a pure function of the plan and of the sites' record counts. The site follows it; the server holds each site's
+// messages against it; so whatever is not the next line of the script is refused (docs/PROTOCOL.md).
+
+import { type Choices } from './choices.ts';
+import type { MessageKind, TensorSpec } from './message.ts';
+import type { PartLayout, Plan } from './plan.ts';
+import { type Batch, Schedule } from './schedule.ts';
+import { bytesPerElement, elementCount } from '../tensor/index.ts';
+
+export type Direction = 'up' | 'down';
+export const partNames = ['train', 'val', 'test'] as const;
+export type PartName = (typeof partNames)[number];
+
+/** One message that the script expects, complete but for its values. */
+export interface Exchange {
+  readonly direction: Direction;
+  readonly kind: MessageKind;
+  readonly epoch: number;
+  readonly step: number;
+  readonly part: number;
+  readonly chunk: number;
+  readonly tensors: readonly TensorSpec[];
+  /** How many scalars the message carries. */
+  readonly scalars: number;
+  /** Whether the message carries the SHA-256 of its tensors. */
+  readonly digest: boolean;
+  /** The records that the message is about, where it is about records: a range of the epoch's order, or of the part's rows. */
+  readonly records?: { readonly from: number; readonly count: number };
+  /** The site's batch, where the message belongs to one. */
+  readonly batch?: Batch;
+}
+
+/** What the census says of one site, as the server tells it to all (`pooled`). */
+export interface SiteCounts {
+  readonly train: number;
+  readonly val: number;
+  readonly test: number;
+}
+
+/** What a script follows from, beside the plan. */
+export interface ScriptFacts {
+  /** Known after `pooled`. */
+  counts: readonly SiteCounts[];
+  /** `detached`: chunks of this site that the server holds already and that are not sent again. */
+  chunksHeld: number;
+}
+
+const segmentParts = ['segment', 'head'] as const;
+export type SegmentPart = (typeof segmentParts)[number];
+
+/** The parts of the network that sit at the sites. */
+export function partsAtSite(plan: Pick<Plan, 'layouts'>): readonly SegmentPart[] {
+  return segmentParts.filter((part) => plan.layouts[part] !== undefined);
+}
+
+/** The classes whose counts and histograms are reported: two classes need one histogram, more need one each. */
+export function classCountOf(plan: Pick<Plan, 'task'>): number {
+  return plan.task.kind === 'classification' ? plan.task.classes.length : 1;
+}
+
+/** Rows of one message of activations outside training: about 4 MiB, at least 1, at most 4096. */
+export function evaluationRows(plan: Pick<Plan, 'network'>): number {
+  const bytes = 4 * Math.max(elementCount(plan.network.cutDims), elementCount(plan.network.trunkOutputDims ?? []));
+  return Math.max(1, Math.min(4096, Math.floor((4 << 20) / bytes)));
+}
+
+/** Messages of activations without a reply before the sender waits for `acknowledge`. */
+export const CHUNKS_UNACKNOWLEDGED = 4;
+
+/** The float64 statistics that a site with the labels reports of one part; report.ts in `site` and `server` fill and read them. */
+export const REPORT_STATISTICS = 24;
+export const HISTOGRAM_BINS = 1000;
+
+/** The tensors of a part's whole state in the order in which it travels: parameters, their optimizer slots, statistics. */
+export function stateTensors(part: string, layout: PartLayout, withSlots: boolean): readonly TensorSpec[] {
+  const specs: TensorSpec[] = [];
+  layout.groups.forEach((group, index) => {
+    specs.push({ name: `${part}.w${index}`, dtype: 'float32', dims: group.dims });
+    for (let slot = 0; withSlots && slot < layout.slots; slot++) {
+      specs.push({ name: `${part}.w${index}.s${slot}`, dtype: 'float32', dims: group.dims });
+    }
+  });
+  layout.statistics.forEach((group, index) =>
+    specs.push({ name: `${part}.r${index}`, dtype: 'float32', dims: group.dims }),
+  );
+  return specs;
+}
+
+/** The gradient tensors of a part's parameters. */
+export function gradientTensors(part: string, layout: PartLayout): readonly TensorSpec[] {
+  return layout.groups.map((group, index) => ({ name: `${part}.g${index}`, dtype: 'float32', dims: group.dims }));
+}
+
+/** Splits a list of tensors into messages of about 4 MiB; a larger tensor has one of its own. */
+export function inChunks(specs: readonly TensorSpec[]): readonly (readonly TensorSpec[])[] {
+  const chunks: TensorSpec[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const spec of specs) {
+    const size = elementCount(spec.dims) * bytesPerElement(spec.dtype);
+    if (bytes + size > 4 << 20) {
+      chunks.push([]);
+      bytes = 0;
+    }
+    chunks.at(-1)?.push(spec);
+    bytes += size;
+  }
+  return chunks;
+}
+
+/** Whether the server can know the sites' segment at the end without being sent it. */
+export function serverKnowsSegment(choices: Choices): boolean {
+  return choices.segments !== 'private';
+}
+
+/** The script of site `index`. It may be asked for the line after `pooled` only once `facts.counts` is set. */
+export function* siteScript(plan: Plan, index: number, facts: ScriptFacts): Generator<Exchange, void, undefined> {
+  const lines = new Lines(plan);
+  yield lines.census();
+  yield lines.pooled();
+  const own = facts.counts[index];
+  if (!own) return;
+  const schedule = new Schedule(
+    plan,
+    facts.counts.map((counts) => counts.train),
+  );
+  if (plan.choices.when === 'detached') {
+    yield* detachedUpload(plan, lines, own, facts.chunksHeld);
+  } else {
+    for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
+      yield* trainingEpoch(plan, lines, schedule, index, epoch);
+      if (plan.choices.segments === 'relay') yield* lines.weights('down', epoch, -1, segmentsOf(plan), true);
+      yield* evaluation(plan, lines, epoch, 1, own.val);
+      yield lines.line('down', 'verdict', { epoch, scalars: 2 });
+    }
+    yield* evaluation(plan, lines, plan.training.epochs, 2, own.test);
+  }
+  if (plan.trunkToSites) yield* lines.weights('down', plan.training.epochs, 0, [['trunk', plan.layouts.trunk]], false);
+  if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
+    yield* lines.weights('up', plan.training.epochs, 0, segmentsOf(plan), false);
+  }
+  yield lines.line('down', 'finish', {});
+}
+
+function segmentsOf(plan: Plan): readonly (readonly [string, PartLayout])[] {
+  return partsAtSite(plan).map(
+    (part) => [part, plan.layouts[part] ?? { groups: [], statistics: [], slots: 0 }] as const,
+  );
+}
+
+function* trainingEpoch(
+  plan: Plan,
+  lines: Lines,
+  schedule: Schedule,
+  site: number,
+  epoch: number,
+): Generator<Exchange> {
+  const { order, segments } = plan.choices;
+  const batches = schedule.batches(site, epoch);
+  if (order === 'union') {
+    const byStep = new Map(batches.map((batch) => [batch.step, batch]));
+    for (let step = 0; step < schedule.serverSteps; step++) {
+      const batch = byStep.get(step);
+      if (batch) yield* trainingStep(plan, lines, epoch, batch);
+      if (segments === 'mirrored') yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), batch);
+      if (segments === 'average' && schedule.endsRound(step, schedule.serverSteps))
+        yield* average(plan, lines, epoch, step);
+    }
+  } else if (order === 'turns') {
+    const turns = schedule.turns(epoch);
+    const rounds = 1 + Math.max(...turns.map((turn) => turn.round));
+    for (let round = 0; round < rounds; round++) {
+      const turn = turns.find((candidate) => candidate.round === round && candidate.site === site);
+      if (turn) {
+        yield lines.line('down', 'turn', { epoch, step: turn.fromStep });
+        if (segments === 'relay' && turns[0] !== turn)
+          yield* lines.weights('down', epoch, turn.fromStep, segmentsOf(plan), true);
+        for (const batch of batches.slice(turn.fromStep, turn.toStep)) yield* trainingStep(plan, lines, epoch, batch);
+        if (segments === 'relay') yield* lines.weights('up', epoch, turn.toStep, segmentsOf(plan), true);
+      }
+      if (segments === 'average') yield* average(plan, lines, epoch, round);
+    }
+  } else if (order === 'arrival') {
+    for (const batch of batches) yield* trainingStep(plan, lines, epoch, batch);
+    if (segments === 'average') yield* average(plan, lines, epoch, 0);
+  } else {
+    const length = plan.training.roundSteps ?? batches.length;
+    for (let round = 0; round < schedule.averagedRounds; round++) {
+      for (const batch of batches.slice(round * length, (round + 1) * length))
+        yield* trainingStep(plan, lines, epoch, batch);
+      if (segments === 'average') yield* average(plan, lines, epoch, round);
+    }
+  }
+}
+
+function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): Generator<Exchange> {
+  const about = { epoch, step: batch.step, records: { from: batch.from, count: batch.count }, batch };
+  yield lines.activations(0, batch.count, about);
+  if (plan.choices.labels === 'site') {
+    yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors: [lines.trunkOutput(batch.count)] });
+    yield lines.line('up', 'output-gradient', { ...about, tensors: [lines.trunkOutput(batch.count)] });
+    yield lines.line('down', 'cut-gradient', { ...about, tensors: [lines.cut(batch.count)] });
+  } else {
+    yield lines.line('down', 'cut-gradient', { ...about, scalars: 2, tensors: [lines.cut(batch.count)] });
+  }
+  if (plan.choices.segments === 'mirrored')
+    yield lines.gradients('up', 'parameter-gradient', epoch, batch.step, segmentsOf(plan), batch);
+}
+
+function* average(plan: Plan, lines: Lines, epoch: number, step: number): Generator<Exchange> {
+  yield* lines.weights('up', epoch, step, segmentsOf(plan), true);
+  yield* lines.weights('down', epoch, step, segmentsOf(plan), true);
+}
+
+function* evaluation(plan: Plan, lines: Lines, epoch: number, part: number, records: number): Generator<Exchange> {
+  const rows = evaluationRows(plan);
+  for (let from = 0, chunk = 0; from < records; from += rows, chunk++) {
+    const count = Math.min(rows, records - from);
+    const about = { epoch, part, chunk, records: { from, count } };
+    yield lines.activations(part, count, about);
+    if (plan.choices.labels === 'site')
+      yield lines.line('down', 'trunk-output', { ...about, tensors: [lines.trunkOutput(count)] });
+    else if (chunk % CHUNKS_UNACKNOWLEDGED === CHUNKS_UNACKNOWLEDGED - 1)
+      yield lines.line('down', 'acknowledge', about);
+  }
+  if (plan.choices.labels === 'site') yield lines.report(epoch, part);
+}
+
+/** The messages of a `detached` upload in order: training part plain, then its augmented passes, then validation and test. */
+function* detachedUpload(plan: Plan, lines: Lines, own: SiteCounts, held: number): Generator<Exchange> {
+  const rows = evaluationRows(plan);
+  const passes: (readonly [part: number, pass: number, records: number])[] = [];
+  for (let pass = 0; pass <= plan.training.augmentPasses; pass++) passes.push([0, pass, own.train]);
+  passes.push([1, 0, own.val], [2, 0, own.test]);
+  let chunk = 0;
+  for (const [part, pass, records] of passes) {
+    for (let from = 0; from < records; from += rows, chunk++) {
+      if (chunk < held) continue;
+      const count = Math.min(rows, records - from);
+      const about = { epoch: pass, part, chunk, records: { from, count } };
+      yield { ...lines.activations(part, count, about), digest: true };
+      if (chunk % CHUNKS_UNACKNOWLEDGED === CHUNKS_UNACKNOWLEDGED - 1) yield lines.line('down', 'acknowledge', about);
+    }
+  }
+  yield lines.line('down', 'acknowledge', { epoch: plan.training.augmentPasses, part: 2, chunk });
+}
+
+type About = Partial<Omit<Exchange, 'direction' | 'kind'>>;
+
+/** Makes the lines of one plan's scripts. */
+class Lines {
+  readonly #plan: Plan;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  line(direction: Direction, kind: MessageKind, about: About): Exchange {
+    return { direction, kind, epoch: 0, step: 0, part: 0, chunk: 0, tensors: [], scalars: 0, digest: false, ...about };
+  }
+
+  census(): Exchange {
+    const classes = classCountOf(this.#plan);
+    const tensors: TensorSpec[] = [
+      { name: 'counts', dtype: 'int32', dims: [3] },
+      { name: 'classes', dtype: 'int32', dims: [3, classes] },
+      { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
+    ];
+    return this.line('up', 'census', { tensors });
+  }
+
+  pooled(): Exchange {
+    const classes = classCountOf(this.#plan);
+    const tensors: TensorSpec[] = [
+      { name: 'counts', dtype: 'int32', dims: [this.#plan.sites.length, 3] },
+      { name: 'classes', dtype: 'int32', dims: [3, classes] },
+      { name: 'standardisation', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 2] },
+    ];
+    return this.line('down', 'pooled', { tensors, scalars: 1 });
+  }
+
+  cut(records: number): TensorSpec {
+    return { name: 'cut', dtype: 'float32', dims: [records, ...this.#plan.network.cutDims] };
+  }
+
+  trunkOutput(records: number): TensorSpec {
+    return { name: 'output', dtype: 'float32', dims: [records, ...(this.#plan.network.trunkOutputDims ?? [])] };
+  }
+
+  /** Activations; with the labels at the server also labels, and outside training each record's group. */
+  activations(part: number, records: number, about: About): Exchange {
+    const tensors = [this.cut(records)];
+    if (this.#plan.choices.labels === 'server') {
+      tensors.push(
+        this.#plan.task.kind === 'classification'
+          ? { name: 'labels', dtype: 'int32', dims: [records], below: this.#plan.task.classes.length }
+          : { name: 'labels', dtype: 'float32', dims: [records] },
+      );
+      if (part !== 0) tensors.push({ name: 'groups', dtype: 'int32', dims: [records], below: 0x7fffffff });
+    }
+    return this.line('up', 'activations', { ...about, part, tensors });
+  }
+
+  gradients(
+    direction: Direction,
+    kind: MessageKind,
+    epoch: number,
+    step: number,
+    parts: readonly (readonly [string, PartLayout])[],
+    batch: Batch | undefined,
+  ): Exchange {
+    const tensors = parts.flatMap(([part, layout]) => gradientTensors(part, layout));
+    return this.line(direction, kind, { epoch, step, tensors, ...(batch ? { batch } : {}) });
+  }
+
+  /** Parts' state in as many messages as it takes; the scalars are the optimizer's step count of each part. */
+  *weights(
+    direction: Direction,
+    epoch: number,
+    step: number,
+    parts: readonly (readonly [string, PartLayout])[],
+    withSlots: boolean,
+  ): Generator<Exchange> {
+    const chunks = inChunks(parts.flatMap(([part, layout]) => stateTensors(part, layout, withSlots)));
+    for (const [chunk, tensors] of chunks.entries()) {
+      yield this.line(direction, 'weights', { epoch, step: Math.max(0, step), chunk, tensors, scalars: parts.length });
+    }
+  }
+
+  report(epoch: number, part: number): Exchange {
+    const classes = classCountOf(this.#plan);
+    const tensors: TensorSpec[] = [{ name: 'statistics', dtype: 'float64', dims: [REPORT_STATISTICS] }];
+    if (this.#plan.task.kind === 'classification') {
+      tensors.push({ name: 'histograms', dtype: 'int32', dims: [classes === 2 ? 1 : classes, 2, HISTOGRAM_BINS] });
+    }
+    return this.line('up', 'report', { epoch, part, tensors });
+  }
+}

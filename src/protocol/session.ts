@@ -1,0 +1,206 @@
+// A site's part in a study as a state machine: a cursor over the site's script, held by both sides. It takes and gives messages and
+// does no I/O, so it outlives connections. A message is accepted only if it is exactly the next line; after a reconnect each side tells
+// the other its position, and what was sent but never arrived is sent again with the same bytes.
+//
+// Order: `accept` and `compose` advance the same cursor. An error leaves it where it was.
+
+import { assert, ProtocolError } from '../base/index.ts';
+import type { Tensor } from '../tensor/index.ts';
+import { message, type Message, type MessageKind, type TensorSpec } from './message.ts';
+import type { Direction, Exchange } from './script.ts';
+
+/** The values that fill a line of the script. */
+export interface Values {
+  readonly tensors?: Readonly<Record<string, Tensor>>;
+  readonly scalars?: readonly number[];
+  readonly digest?: string;
+}
+
+export class Session {
+  readonly #outbound: Direction;
+  readonly #script: Iterator<Exchange>;
+  #next: Exchange | undefined;
+  #asked = false;
+  #position = 0;
+  /** What was sent since the peer last spoke: its next message proves that all of it arrived. */
+  #unconfirmed: Message[] = [];
+
+  constructor(role: 'site' | 'server', script: Iterator<Exchange>) {
+    this.#outbound = role === 'site' ? 'up' : 'down';
+    this.#script = script;
+  }
+
+  /** Lines of the script that have passed. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The next line, or undefined when the script is at its end. */
+  get expected(): Exchange | undefined {
+    if (!this.#asked) {
+      const step = this.#script.next();
+      this.#next = step.done === true ? undefined : step.value;
+      this.#asked = true;
+    }
+    return this.#next;
+  }
+
+  /** Whether the next line is this side's to send. */
+  get mayCompose(): boolean {
+    return this.expected?.direction === this.#outbound;
+  }
+
+  /** The next message to send, and the cursor moves on. The values must fit the line: that is the caller's contract. */
+  compose(kind: MessageKind, values: Values = {}): Message {
+    const line = this.expected;
+    assert(
+      line?.direction === this.#outbound && line.kind === kind,
+      `the script expects ${describe(line)}, not to send ${kind}`,
+    );
+    const tensors = line.tensors.map((spec) => {
+      const value = values.tensors?.[spec.name];
+      assert(
+        value && fits(value, spec),
+        `${kind}: tensor ${spec.name} is ${value ? shape(value) : 'missing'}, the script has ${shape(spec)}`,
+      );
+      return { name: spec.name, tensor: value };
+    });
+    const scalars = values.scalars ?? [];
+    assert(scalars.length === line.scalars, `${kind}: ${scalars.length} scalars, the script has ${line.scalars}`);
+    assert(line.digest === (values.digest !== undefined), `${kind}: digest`);
+    const { epoch, step, part, chunk } = line;
+    const composed = message(kind, {
+      sequence: this.#position,
+      epoch,
+      step,
+      part,
+      chunk,
+      scalars,
+      tensors,
+      digest: values.digest ?? '',
+    });
+    this.#unconfirmed.push(composed);
+    this.#advance();
+    return composed;
+  }
+
+  /** Takes a message from the peer. Throws ProtocolError unless it is exactly the next line, with finite values in range. */
+  accept(received: Message): Exchange {
+    const line = this.expected;
+    if (!line || line.direction === this.#outbound) {
+      throw new ProtocolError(
+        'out-of-order',
+        `${received.kind} (message ${received.sequence}) came while ${line ? `${describe(line)} is to be sent` : 'the study is over'}`,
+      );
+    }
+    if (received.kind !== line.kind || received.sequence !== this.#position) {
+      throw new ProtocolError(
+        'out-of-order',
+        `expected ${describe(line)} as message ${this.#position}, got ${received.kind} as message ${received.sequence}`,
+      );
+    }
+    for (const field of ['epoch', 'step', 'part', 'chunk'] as const) {
+      if (received[field] !== line[field])
+        throw new ProtocolError(
+          'out-of-order',
+          `${line.kind}: expected ${field} ${line[field]}, got ${received[field]}`,
+        );
+    }
+    if (received.site !== '' || received.plan !== '' || received.text !== '') {
+      throw new ProtocolError('bad-field', `${line.kind} carries site, plan or text, which it must not`);
+    }
+    if (received.digest.length !== (line.digest ? 64 : 0))
+      throw new ProtocolError('bad-field', `${line.kind}: digest of ${received.digest.length / 2} bytes`);
+    if (received.scalars.length !== line.scalars) {
+      throw new ProtocolError(
+        'bad-field',
+        `${line.kind}: expected ${line.scalars} scalars, got ${received.scalars.length}`,
+      );
+    }
+    if (!received.scalars.every((scalar) => Number.isFinite(scalar)))
+      throw new ProtocolError('not-finite', `${line.kind}: a scalar is not finite`);
+    checkTensors(line, received);
+    this.#unconfirmed = [];
+    this.#advance();
+    return line;
+  }
+
+  /**
+   * What must be sent again to a peer that stands at `peerPosition`. Throws ProtocolError `out-of-order` when the two cannot be brought
+   * together: the peer lost what it had confirmed, or claims what was never sent.
+   */
+  resendFrom(peerPosition: number): readonly Message[] {
+    const oldest = this.#unconfirmed[0]?.sequence ?? this.#position;
+    // A peer that is ahead has sent what never arrived here, so the next line must be one of its.
+    if (peerPosition < oldest || (peerPosition > this.#position && this.mayCompose)) {
+      throw new ProtocolError(
+        'out-of-order',
+        `the peer stands at message ${peerPosition}, this side at ${this.#position} and can send again from ${oldest} on`,
+      );
+    }
+    return this.#unconfirmed.filter((sent) => sent.sequence >= peerPosition);
+  }
+
+  #advance(): void {
+    this.#position += 1;
+    this.#asked = false;
+  }
+}
+
+function checkTensors(line: Exchange, received: Message): void {
+  if (received.tensors.length !== line.tensors.length) {
+    throw new ProtocolError(
+      'bad-shape',
+      `${line.kind}: expected ${line.tensors.length} tensors, got ${received.tensors.length}`,
+    );
+  }
+  line.tensors.forEach((spec, index) => {
+    const named = received.tensors[index];
+    if (named?.name !== spec.name)
+      throw new ProtocolError('bad-field', `${line.kind}: expected tensor ${spec.name} at place ${index}`);
+    if (!fits(named.tensor, spec)) {
+      throw new ProtocolError(
+        'bad-shape',
+        `${line.kind}: tensor ${spec.name}: expected ${shape(spec)}, got ${shape(named.tensor)}`,
+      );
+    }
+    checkValues(line.kind, spec, named.tensor);
+  });
+}
+
+function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
+  if (value.dtype === 'float32' || value.dtype === 'float64') {
+    // 0·x is 0 for a finite x and NaN otherwise; a sum of them shows whether there was one.
+    const data = value.data as Float32Array | Float64Array;
+    let zero = 0;
+    for (let index = 0; index < data.length; index++) zero += (data[index] as number) * 0;
+    if (zero !== 0)
+      throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
+  } else if (spec.below !== undefined) {
+    const data = value.data as Int32Array;
+    for (let index = 0; index < data.length; index++) {
+      const element = data[index] as number;
+      if (element < 0 || element >= spec.below)
+        throw new ProtocolError(
+          'bad-field',
+          `${kind}: tensor ${spec.name} has the value ${element}, expected 0 to ${spec.below - 1}`,
+        );
+    }
+  }
+}
+
+function fits(value: Pick<Tensor, 'dtype' | 'dims'>, spec: TensorSpec): boolean {
+  return (
+    value.dtype === spec.dtype &&
+    value.dims.length === spec.dims.length &&
+    value.dims.every((dim, axis) => dim === spec.dims[axis])
+  );
+}
+
+function shape(value: { dtype: string; dims: readonly number[] }): string {
+  return `${value.dtype}[${value.dims.join(', ')}]`;
+}
+
+function describe(line: Exchange | undefined): string {
+  return line ? `${line.kind} (${line.direction}, epoch ${line.epoch}, step ${line.step})` : 'the end';
+}
