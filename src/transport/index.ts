@@ -1,0 +1,2 @@
+export * from './transport.ts';
+export { createMemoryListener, createMemoryPair, type MemoryListener } from './memory.ts';

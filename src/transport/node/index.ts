@@ -1,0 +1,3 @@
+export { connectWebSocket } from './connect-websocket.ts';
+export { listenWebSocket, type ListenOptions } from './listen-websocket.ts';
+export { defaultWebSocketOptions, type WebSocketOptions } from './options.ts';
