@@ -17,6 +17,8 @@ export interface EngineInfo {
   /** Threads of one graph run; 1 or more. */
   readonly threads: number;
   readonly lowering: string;
+  /** How far the runtime itself rewrites graphs, in its own words, where it can be told. */
+  readonly optimization?: string;
 }
 
 /** A graph that was loaded into one engine; meaningless in another. */

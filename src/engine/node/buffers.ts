@@ -1,0 +1,22 @@
+// Which buffers move with a message to or from the engine's thread.
+
+import type { Tensor } from '../../tensor/index.ts';
+import type { Tensors } from './messages.ts';
+
+/** Every buffer of the tensors, once. */
+export function buffersOf(sets: readonly Tensors[]): ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>();
+  for (const tensors of sets) for (const value of Object.values(tensors)) buffers.add(value.data.buffer);
+  return [...buffers];
+}
+
+/**
+ * The tensors with buffers that may be moved away: their own with `transfer`, else copies. A copy is made even where posting would
+ * make one, because posting a view copies the whole buffer under it, twice.
+ */
+export function movable(tensors: Readonly<Record<string, Tensor>>, transfer: boolean): Tensors {
+  const result: Tensors = {};
+  for (const [name, { dtype, dims, data }] of Object.entries(tensors))
+    result[name] = { dtype, dims: [...dims], data: transfer ? data : data.slice() };
+  return result;
+}

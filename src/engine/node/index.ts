@@ -1,0 +1,3 @@
+export { openEngine, type EngineOptions } from './open.ts';
+export { providersHere, type ProviderHere } from './providers.ts';
+export type { Optimization } from './messages.ts';

@@ -1,0 +1,65 @@
+// What the calling thread and the engine's thread say to each other. Every request gets one reply, in the order of the requests.
+
+import type { EngineErrorCode } from '../../base/index.ts';
+import type { ValueInfo } from '../../onnx/index.ts';
+import type { Tensor } from '../../tensor/index.ts';
+import type { Provider } from '../engine.ts';
+
+/** Tensors by name. */
+export type Tensors = Record<string, Tensor>;
+
+/** How far ONNX Runtime rewrites a graph before it runs it; its own words. */
+export type Optimization = 'disabled' | 'basic' | 'extended' | 'layout' | 'all';
+
+/** What an engine's sessions are made with. */
+export interface CoreSettings {
+  readonly provider: Provider;
+  /** Threads of one graph run. */
+  readonly threads: number;
+  /** Idle threads of a session spin instead of sleeping. */
+  readonly spinning: boolean;
+  readonly optimization: Optimization;
+  /** Bound on the bytes of resident tensors, spare buffers and loaded files together. */
+  readonly bytesMax: number;
+}
+
+/** A graph as an `.onnx` file, with what a run is checked against. */
+export interface GraphFile {
+  readonly id: number;
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  /** Names of inputs that have an initializer of the same name: they may be left out of a run. */
+  readonly optional: readonly string[];
+}
+
+/** One run, as engine.ts defines it, with the graph as its number. */
+export interface RunOrder {
+  readonly graphId: number;
+  readonly graphName: string;
+  readonly feeds: Tensors;
+  readonly resident: Readonly<Record<string, string>>;
+  readonly keep: Readonly<Record<string, string>>;
+  readonly fetch: readonly string[];
+}
+
+/** What the engine's thread is asked to do. */
+export type Request =
+  | { readonly kind: 'load'; readonly file: GraphFile }
+  | { readonly kind: 'unload'; readonly graphId: number; readonly graphName: string }
+  | { readonly kind: 'put'; readonly tensors: Tensors }
+  | { readonly kind: 'get'; readonly names: readonly string[] }
+  | { readonly kind: 'drop'; readonly names: readonly string[] }
+  | { readonly kind: 'run'; readonly orders: readonly RunOrder[] }
+  | { readonly kind: 'close' };
+
+/** The reply to the oldest request that has none: tensors for `get` (one set) and `run` (one set a run), else none. */
+export type Reply =
+  | { readonly ok: true; readonly results: readonly Tensors[] }
+  | {
+      readonly ok: false;
+      readonly code: EngineErrorCode;
+      readonly message: string;
+      readonly cause: string | undefined;
+    };

@@ -1,0 +1,102 @@
+// The Engine of Node: turns calls into requests for its core and replies into results or typed errors.
+
+import { EngineError } from '../../base/index.ts';
+import { writeModel, type Graph } from '../../onnx/index.ts';
+import type { Tensor } from '../../tensor/index.ts';
+import type { Engine, EngineInfo, LoadedGraph, Run } from '../engine.ts';
+import { buffersOf, movable } from './buffers.ts';
+import type { Channel } from './channel.ts';
+import type { Request, RunOrder, Tensors } from './messages.ts';
+
+// Unique in the process, so that a graph of one engine is unknown to another instead of being taken for its own.
+let graphCount = 0;
+
+/** An Engine over a channel. Calls made before `close` settle as usual; `close` waits for them. */
+export class NodeEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly #channel: Channel;
+  #closing: Promise<void> | undefined;
+
+  constructor(info: EngineInfo, channel: Channel) {
+    this.info = info;
+    this.#channel = channel;
+  }
+
+  async load(graph: Graph): Promise<LoadedGraph> {
+    this.#checkOpen();
+    const { name, inputs, outputs } = graph;
+    const optional = inputs.filter((input) => graph.initializers.has(input.name)).map((input) => input.name);
+    const bytes = writeModel(graph);
+    const file = { id: ++graphCount, name, bytes, inputs, outputs, optional };
+    await this.#request({ kind: 'load', file }, [bytes.buffer]);
+    return { id: file.id, name };
+  }
+
+  async unload(graph: LoadedGraph): Promise<void> {
+    await this.#request({ kind: 'unload', graphId: graph.id, graphName: graph.name });
+  }
+
+  async put(tensors: Readonly<Record<string, Tensor>>, options: { readonly transfer?: boolean } = {}): Promise<void> {
+    this.#checkOpen();
+    const moved = movable(tensors, options.transfer === true);
+    await this.#request({ kind: 'put', tensors: moved }, buffersOf([moved]));
+  }
+
+  async get(names: readonly string[]): Promise<Record<string, Tensor>> {
+    const [tensors] = await this.#request({ kind: 'get', names: [...names] });
+    return tensors ?? {};
+  }
+
+  async drop(names: readonly string[]): Promise<void> {
+    await this.#request({ kind: 'drop', names: [...names] });
+  }
+
+  async run(run: Run): Promise<Record<string, Tensor>> {
+    const [tensors] = await this.runAll([run]);
+    return tensors ?? {};
+  }
+
+  async runAll(runs: readonly Run[]): Promise<readonly Record<string, Tensor>[]> {
+    this.#checkOpen();
+    const orders = runs.map(orderOf);
+    return this.#request({ kind: 'run', orders }, buffersOf(orders.map((order) => order.feeds)));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    // The core may be gone already; then there is nothing left to free.
+    await this.#channel.send({ kind: 'close' }, []).catch(() => undefined);
+    await this.#channel.ended();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new EngineError('engine-closed', 'the engine is closed');
+  }
+
+  async #request(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<readonly Tensors[]> {
+    this.#checkOpen();
+    const reply = await this.#channel.send(request, transfer);
+    if (reply.ok) return reply.results;
+    const cause = reply.cause === undefined ? {} : { cause: new Error(reply.cause) };
+    throw new EngineError(reply.code, reply.message, cause);
+  }
+}
+
+function orderOf(run: Run): RunOrder {
+  return {
+    graphId: run.graph.id,
+    graphName: run.graph.name,
+    feeds: movable(run.feeds ?? {}, run.transfer === true),
+    resident: { ...run.resident },
+    keep: { ...run.keep },
+    fetch: [...(run.fetch ?? [])],
+  };
+}

@@ -1,0 +1,106 @@
+// Opens an engine over onnxruntime-node: in a worker thread unless told otherwise.
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { EngineError } from '../../base/index.ts';
+import { GraphBuilder } from '../../onnx/index.ts';
+import type { Engine, EngineInfo, Provider } from '../engine.ts';
+import type { Channel } from './channel.ts';
+import type { CoreSettings, Optimization } from './messages.ts';
+import { NodeEngine } from './node-engine.ts';
+import { providerMissing, providersHere } from './providers.ts';
+import { WorkerChannel } from './worker-channel.ts';
+
+export interface EngineOptions {
+  /** Default `cpu`. */
+  readonly provider?: Provider;
+  /** Threads of one graph run; default: as many as the process may use. Another number gives other last bits. */
+  readonly threads?: number;
+  /** Idle threads spin: faster for one session with long operators, ruinous for several processes on the same cores. Default false. */
+  readonly spinning?: boolean;
+  readonly lowering?: 'none';
+  /** How far ONNX Runtime rewrites graphs. Another level gives other last bits. Default `all`. */
+  readonly optimization?: Optimization;
+  /** `worker` (default) never blocks the caller; `inline` runs in the caller's thread, for networks of microseconds. */
+  readonly placement?: 'worker' | 'inline';
+  /** Bound on resident tensors and loaded files together, bytes; default half of the machine's memory. */
+  readonly bytesMax?: number;
+  /** When it aborts, the engine is closed. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens an engine. Throws EngineError `provider-missing` when the provider is not in this build or finds no device, `load-failed`
+ * when the worker cannot start, and the signal's reason when it aborts first.
+ */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const settings = settingsOf(options);
+  if (settings.provider !== 'cpu') {
+    const here = await providersHere();
+    if (!here.some((one) => one.provider === settings.provider)) throw providerMissing(settings.provider, here);
+  }
+  const channel = options.placement === 'inline' ? await inlineChannel(settings) : workerChannel(settings);
+  const engine = new NodeEngine(infoOf(settings), channel);
+  try {
+    await probe(engine);
+    signal?.throwIfAborted();
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  signal?.addEventListener('abort', () => void engine.close(), { once: true });
+  return engine;
+}
+
+function settingsOf(options: EngineOptions): CoreSettings {
+  const threads = options.threads ?? availableParallelism();
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new EngineError('load-failed', `engine: threads must be a whole number of 1 or more, got ${threads}`);
+  return {
+    provider: options.provider ?? 'cpu',
+    threads,
+    spinning: options.spinning ?? false,
+    optimization: options.optimization ?? 'all',
+    bytesMax: options.bytesMax ?? Math.floor(totalmem() / 2),
+  };
+}
+
+function infoOf(settings: CoreSettings): EngineInfo {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  const { provider, threads, optimization } = settings;
+  return { runtime: 'onnxruntime-node', version, provider, threads, lowering: 'none', optimization };
+}
+
+function workerChannel(settings: CoreSettings): Channel {
+  const file = workerFile(import.meta.url);
+  if (!existsSync(file))
+    throw new EngineError('load-failed', `engine: ${fileURLToPath(file)} does not exist; run "npm run build" first`);
+  return new WorkerChannel(new Worker(file, { workerData: settings }));
+}
+
+// A worker thread runs JavaScript. When this file itself is run from the TypeScript sources (tests), the built one is taken.
+function workerFile(here: string): URL {
+  return here.endsWith('.ts') ? new URL('../../../dist/engine/node/worker.js', here) : new URL('./worker.js', here);
+}
+
+// Only an inline engine loads ONNX Runtime's library into the caller's thread.
+async function inlineChannel(settings: CoreSettings): Promise<Channel> {
+  const { InlineChannel } = await import('./inline-channel.ts');
+  return new InlineChannel(settings);
+}
+
+// The smallest graph shows whether ONNX Runtime and its provider work here, when the engine is opened and not in the middle of a study.
+async function probe(engine: Engine): Promise<void> {
+  const builder = new GraphBuilder('probe');
+  builder.output(builder.add('Neg', [builder.input('x', 'float32', [1])]));
+  try {
+    await engine.unload(await engine.load(builder.build()));
+  } catch (error) {
+    throw providerMissing(engine.info.provider, await providersHere(), error);
+  }
+}

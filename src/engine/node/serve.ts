@@ -1,0 +1,43 @@
+// One request to the core, done and answered. Shared by the engine's thread and InlineEngine, so that both behave alike.
+
+import { EngineError, messageOf } from '../../base/index.ts';
+import type { Reply, Request, Tensors } from './messages.ts';
+import type { SessionCore } from './session-core.ts';
+
+/** Does what is asked. Never rejects: what goes wrong is in the reply. */
+export async function serve(core: SessionCore, request: Request): Promise<Reply> {
+  try {
+    return { ok: true, results: await perform(core, request) };
+  } catch (error) {
+    const code = error instanceof EngineError ? (error.code as 'run-failed') : 'run-failed';
+    const cause = error instanceof EngineError && error.cause !== undefined ? messageOf(error.cause) : undefined;
+    return { ok: false, code, message: messageOf(error), cause };
+  }
+}
+
+async function perform(core: SessionCore, request: Request): Promise<readonly Tensors[]> {
+  switch (request.kind) {
+    case 'load':
+      await core.load(request.file);
+      return [];
+    case 'unload':
+      await core.unload(request.graphId, request.graphName);
+      return [];
+    case 'put':
+      core.put(request.tensors);
+      return [];
+    case 'get':
+      return [core.get(request.names)];
+    case 'drop':
+      core.drop(request.names);
+      return [];
+    case 'run': {
+      const results: Tensors[] = [];
+      for (const order of request.orders) results.push(await core.run(order));
+      return results;
+    }
+    case 'close':
+      await core.close();
+      return [];
+  }
+}

@@ -1,0 +1,199 @@
+// What an engine does where it computes: a table of loaded graphs, the resident tensors, and runs. It has one caller (the engine's
+// thread, or InlineEngine), which makes one call at a time and waits for it. `session.run` computes synchronously inside.
+
+import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node';
+import { EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
+import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
+import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
+import type { CoreSettings, GraphFile, RunOrder, Tensors } from './messages.ts';
+import { fromOrt, toOrt } from './ort-tensor.ts';
+import { Residents, type Made } from './residents.ts';
+import { sessionOptions } from './session-options.ts';
+
+interface LoadedSession extends Declaration {
+  readonly session: InferenceSession;
+  readonly fileBytes: number;
+}
+
+/** Loads and runs graphs and holds tensors in the thread that calls it. Its caller makes one call at a time. */
+export class SessionCore {
+  readonly #settings: CoreSettings;
+  readonly #graphs = new Map<number, LoadedSession>();
+  readonly #residents = new Residents();
+  #fileBytes = 0;
+
+  constructor(settings: CoreSettings) {
+    this.#settings = settings;
+  }
+
+  /** Makes a session of the file. Throws EngineError `unsupported-operator` or `load-failed`. */
+  async load(file: GraphFile): Promise<void> {
+    const { id, name, inputs, outputs, optional } = file;
+    const fileBytes = file.bytes.byteLength;
+    this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
+    let session: InferenceSession;
+    try {
+      session = await InferenceSession.create(file.bytes, sessionOptions(this.#settings));
+    } catch (cause) {
+      throw loadError(name, cause);
+    }
+    this.#graphs.set(id, { session, name, inputs, outputs, optional, fileBytes });
+    this.#fileBytes += fileBytes;
+  }
+
+  /** Frees the session. Throws EngineError `load-failed` when the graph is not loaded. */
+  async unload(graphId: number, name: string): Promise<void> {
+    const loaded = this.#graphs.get(graphId);
+    if (!loaded) throw new EngineError('load-failed', `graph ${name} is not loaded in this engine`);
+    this.#graphs.delete(graphId);
+    this.#fileBytes -= loaded.fileBytes;
+    await loaded.session.release();
+  }
+
+  /** Takes the tensors over as residents; their buffers are not copied. */
+  put(tensors: Tensors): void {
+    const entries = Object.entries(tensors);
+    let growth = 0;
+    for (const [name, value] of entries) growth += value.data.byteLength - this.#residents.bytesOf(name);
+    this.#checkRoom(growth, 'run-failed', `put of ${entries.length} tensors`);
+    for (const [name, value] of entries)
+      checkLength(value, (problem) => failed({ name: 'put' }, `"${name}": ${problem}`));
+    for (const [name, value] of entries) this.#residents.set(name, toOrt(value));
+  }
+
+  /** Copies of residents. Throws EngineError `run-failed` for a name that is not resident. */
+  get(names: readonly string[]): Tensors {
+    const copies: Tensors = {};
+    for (const name of names) {
+      const tensor = this.#residents.get(name);
+      if (!tensor) throw new EngineError('run-failed', `no tensor called "${name}" is resident in this engine`);
+      copies[name] = cloneTensor(fromOrt(tensor));
+    }
+    return copies;
+  }
+
+  /** Forgets residents. */
+  drop(names: readonly string[]): void {
+    for (const name of names) this.#residents.drop(name);
+  }
+
+  /** Runs a graph; the fetched tensors' buffers belong to the caller. A failed run changes no resident. */
+  async run(order: RunOrder): Promise<Tensors> {
+    const graph = this.#graphs.get(order.graphId);
+    if (!graph) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
+    const feeds = this.#feedsOf(graph, order);
+    const fetches = this.#fetchesOf(graph, order);
+    let results: InferenceSession.OnnxValueMapType;
+    try {
+      results = await graph.session.run(feeds, fetches);
+    } catch (cause) {
+      throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
+    }
+    const fetched: Tensors = {};
+    for (const name of order.fetch) {
+      const value = fromOrt(resultOf(graph, results, name));
+      fetched[name] = name in order.keep ? cloneTensor(value) : value;
+    }
+    this.#keep(graph, order, fetches, results);
+    return fetched;
+  }
+
+  /** Frees every session and forgets every tensor. */
+  async close(): Promise<void> {
+    const sessions = [...this.#graphs.values()];
+    this.#graphs.clear();
+    this.#residents.clear();
+    this.#fileBytes = 0;
+    for (const { session } of sessions) await session.release();
+  }
+
+  #feedsOf(graph: LoadedSession, order: RunOrder): Record<string, OrtTensor> {
+    const feeds: Record<string, OrtTensor> = {};
+    const given = new Map<string, Given>(Object.entries(order.feeds));
+    for (const [input, name] of Object.entries(order.resident)) {
+      const tensor = this.#residents.get(name);
+      if (!tensor) throw failed(graph, `input "${input}": no tensor called "${name}" is resident; put it first`);
+      if (given.has(input)) throw failed(graph, `input "${input}" is in feeds and in resident; give it once`);
+      given.set(input, { dtype: tensor.type as Given['dtype'], dims: tensor.dims });
+      feeds[input] = tensor;
+    }
+    checkInputs(graph, given);
+    for (const [input, value] of Object.entries(order.feeds)) {
+      checkLength(value, (problem) => failed(graph, `input "${input}": ${problem}`));
+      feeds[input] = toOrt(value);
+    }
+    return feeds;
+  }
+
+  #fetchesOf(graph: LoadedSession, order: RunOrder): Record<string, OrtTensor | null> {
+    const asked = new Set([...order.fetch, ...Object.keys(order.keep)]);
+    checkOutputs(graph, asked);
+    if (new Set(Object.values(order.keep)).size < Object.keys(order.keep).length)
+      throw failed(graph, 'two outputs are kept under one name; each needs its own');
+    const fetches: Record<string, OrtTensor | null> = {};
+    for (const { name, dtype, dims } of graph.outputs) {
+      if (!asked.has(name)) continue;
+      const kept = order.keep[name];
+      fetches[name] = (kept === undefined ? undefined : this.#residents.spareOf(kept, dtype, dims)) ?? null;
+    }
+    // ONNX Runtime takes an empty set of outputs for all of them; a run that asks for none gets one, and it is dropped.
+    const [first] = graph.outputs;
+    if (first && asked.size === 0) fetches[first.name] = null;
+    return fetches;
+  }
+
+  #keep(
+    graph: LoadedSession,
+    order: RunOrder,
+    fetches: Readonly<Record<string, OrtTensor | null>>,
+    results: InferenceSession.OnnxValueMapType,
+  ): void {
+    const made: Made[] = Object.entries(order.keep).map(([output, name]) => ({
+      name,
+      result: resultOf(graph, results, output),
+      spare: fetches[output] ?? undefined,
+      steady: graph.outputs.some(({ name: declared, dims }) => declared === output && dims.every(Number.isInteger)),
+    }));
+    const growth = made.reduce((sum, one) => sum + this.#residents.growthOf(one), 0);
+    this.#checkRoom(growth, 'run-failed', `graph ${graph.name}: its kept outputs`);
+    for (const one of made) this.#residents.accept(one);
+  }
+
+  #checkRoom(growth: number, code: EngineErrorCode, what: string): void {
+    const held = this.#residents.bytes + this.#fileBytes;
+    if (growth <= 0 || held + growth <= this.#settings.bytesMax) return;
+    throw new EngineError(
+      code,
+      `${what}: needs ${growth} bytes more, but the engine holds ${held} of the ${this.#settings.bytesMax} it may hold; drop tensors or open the engine with a larger bytesMax`,
+    );
+  }
+}
+
+function checkLength(value: Tensor, error: (problem: string) => EngineError): void {
+  const needed = elementCount(value.dims);
+  if (value.data.length !== needed)
+    throw error(`[${value.dims.join(', ')}] needs ${needed} elements, got ${value.data.length}`);
+}
+
+function resultOf(graph: Declaration, results: InferenceSession.OnnxValueMapType, name: string): OrtTensor {
+  const value = results[name];
+  if (!value) throw failed(graph, `ONNX Runtime gave no output "${name}"`);
+  return value;
+}
+
+// ONNX Runtime has no error codes in JavaScript; these words have stood in its messages for years.
+const unknownOperator =
+  /not a registered function\/op|is not a registered|NOT_IMPLEMENTED|Could not find an implementation/;
+
+function loadError(name: string, cause: unknown): EngineError {
+  const message = messageOf(cause);
+  if (unknownOperator.test(message))
+    return new EngineError(
+      'unsupported-operator',
+      `graph ${name}: ONNX Runtime lacks an operator that it uses: ${message}`,
+      {
+        cause,
+      },
+    );
+  return new EngineError('load-failed', `graph ${name}: ONNX Runtime could not load it: ${message}`, { cause });
+}

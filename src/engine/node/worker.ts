@@ -1,0 +1,27 @@
+// The engine's thread: takes requests in order, does one at a time, answers each. `session.run` blocks this thread and no other.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { assert } from '../../base/index.ts';
+import { buffersOf } from './buffers.ts';
+import type { CoreSettings, Reply, Request } from './messages.ts';
+import { release } from './release.ts';
+import { serve } from './serve.ts';
+import { SessionCore } from './session-core.ts';
+
+assert(parentPort, 'worker.ts runs in a worker thread');
+const port = parentPort;
+const core = new SessionCore(workerData as CoreSettings);
+let last: Promise<void> = Promise.resolve();
+
+port.on('message', (request: Request) => {
+  last = last.then(() => answer(request));
+});
+
+async function answer(request: Request): Promise<void> {
+  const reply: Reply = await serve(core, request);
+  port.postMessage(reply, reply.ok ? buffersOf(reply.results) : []);
+  // The fed tensors came with buffers of their own; nothing reads them any more.
+  if (request.kind === 'run')
+    for (const order of request.orders) for (const value of Object.values(order.feeds)) release(value.data);
+  if (request.kind === 'close') port.close();
+}
