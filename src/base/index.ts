@@ -1,1 +1,4 @@
 export * from './errors.ts';
+export * from './hash.ts';
+export * from './philox.ts';
+export * from './random.ts';
