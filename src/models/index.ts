@@ -1,2 +1,3 @@
 export * from './network.ts';
 export * from './named-network.ts';
+export * from './initialise.ts';
