@@ -1,10 +1,11 @@
 // What has arrived and was not yet taken, in order: frames of a connection, or connections of a listener.
 
 import { assert, type TransportError } from '../base/index.ts';
+import { abortReason } from './abort-reason.ts';
 
 interface Taker<T> {
   readonly give: (item: T | undefined) => void;
-  readonly fail: (error: unknown) => void;
+  readonly fail: (error: Error) => void;
 }
 
 export class Inbox<T> {
@@ -40,17 +41,21 @@ export class Inbox<T> {
   take(signal?: AbortSignal): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       assert(!this.#taker, 'a second receive or accept began before the first had ended');
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw abortReason(signal);
       const item = this.#items.shift();
       if (item !== undefined) {
         resolve(item);
         this.#onTaken(item);
         return;
       }
-      if (this.#ended) return this.#error ? reject(this.#error) : resolve(undefined);
+      if (this.#ended) {
+        if (this.#error) reject(this.#error);
+        else resolve(undefined);
+        return;
+      }
       const onAbort = (): void => {
         this.#taker = undefined;
-        reject(signal?.reason);
+        reject(abortReason(signal));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#taker = {

@@ -1,12 +1,13 @@
 // Lets frames through in order while few enough bytes and frames are outstanding, and makes the others wait.
 
 import { TransportError } from '../base/index.ts';
+import { abortReason } from './abort-reason.ts';
 import type { TransportLimits } from './transport.ts';
 
 interface Waiter {
   readonly bytes: number;
   readonly start: () => void;
-  readonly settle: (error?: unknown) => void;
+  readonly settle: (error?: Error) => void;
 }
 
 export class SendGate {
@@ -26,17 +27,18 @@ export class SendGate {
    */
   enter(bytes: number, start: () => void, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw abortReason(signal);
       if (this.#closed) throw this.#closed;
       if (this.#waiting.length === 0 && this.#hasRoom(bytes)) {
         this.#admit(bytes, start);
-        return resolve();
+        resolve();
+        return;
       }
       if (this.#waiting.length >= this.#limits.backlogFramesMax)
         throw new TransportError('refused', `${this.#waiting.length} sends wait already; await each before the next`);
       const onAbort = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        waiter.settle(signal?.reason);
+        waiter.settle(abortReason(signal));
         this.#admitWaiting();
       };
       const waiter: Waiter = {
@@ -91,7 +93,7 @@ export class SendGate {
         this.#admit(next.bytes, next.start);
         next.settle();
       } catch (error) {
-        next.settle(error);
+        next.settle(error instanceof Error ? error : new Error(String(error)));
       }
     }
   }

@@ -7,7 +7,7 @@ import type { Connection, Listener, TransportLimits } from '../../src/transport/
 export interface TransportUnderTest {
   listen(
     options: Partial<TransportLimits> & { readonly connectionsMax?: number },
-  ): Promise<{ readonly listener: Listener; connect(): Promise<Connection> }>;
+  ): Promise<{ readonly listener: Listener; readonly connect: () => Promise<Connection> }>;
 }
 
 interface Ends extends AsyncDisposable {

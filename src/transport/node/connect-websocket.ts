@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { ConfigError, TransportError } from '../../base/index.ts';
+import { abortReason } from '../abort-reason.ts';
 import type { Connection } from '../transport.ts';
 import { isLoopbackAddress, requireLoopback } from './loopback.ts';
 import { completeOptions, wsOptions, type WebSocketOptions } from './options.ts';
@@ -20,7 +21,7 @@ export async function connectWebSocket(
   const { signal, ...rest } = options;
   const complete = completeOptions(rest);
   requireLoopback(webSocketUrl(url).hostname);
-  signal?.throwIfAborted();
+  if (signal?.aborted) throw abortReason(signal);
   const webSocket = new WebSocket(url, {
     ...wsOptions(complete),
     handshakeTimeout: complete.handshakeTimeoutMs,
@@ -28,13 +29,13 @@ export async function connectWebSocket(
     generateMask: (mask) => mask.fill(0),
   });
   return new Promise((resolve, reject) => {
-    let failure: unknown;
+    let failure: Error | undefined;
     let response: IncomingMessage | undefined;
-    const giveUp = (reason: unknown): void => {
+    const giveUp = (reason: Error): void => {
       failure ??= reason;
       webSocket.terminate();
     };
-    const onAbort = (): void => giveUp(signal?.reason);
+    const onAbort = (): void => giveUp(abortReason(signal));
     signal?.addEventListener('abort', onAbort, { once: true });
     webSocket.on('upgrade', (upgrade) => (response = upgrade));
     webSocket.on('unexpected-response', (_request, answer) => {

@@ -1,0 +1,4 @@
+export * from './activation-store.ts';
+export * from './commit-store.ts';
+export * from './json.ts';
+export * from './log.ts';
