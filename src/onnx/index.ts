@@ -13,3 +13,5 @@ export {
   productOfDims,
   sameDims,
 } from './infer/dims.ts';
+export { readModel, type ReadLimits } from './file/read.ts';
+export { graphHash, writeModel } from './file/write.ts';

@@ -1,7 +1,7 @@
 // Operators that pick or place elements by index.
 
 import type { Dim } from '../graph.ts';
-import { type Inference, integerTypes } from './call.ts';
+import { type Inference, integerTypes, numericTypes } from './call.ts';
 import { formatDims } from './dims.ts';
 
 const indexTypes = ['int32', 'int64'] as const;
@@ -66,18 +66,16 @@ const scatterND: Inference = (call) => {
 };
 
 const oneHot: Inference = (call) => {
-  const dims = call.dims(0);
+  const dims = call.typed(0, numericTypes).dims;
   const axis = call.axis(call.int('axis', -1), dims.length + 1);
-  const [depth] = call.knownElements(1);
-  if (depth === undefined) call.fail('a depth of one element', 'none');
+  const depth = call.knownElements(1)[0] ?? call.fail('a depth of one element', 'none');
   return [{ dtype: call.dtype(2), dims: dims.toSpliced(axis, 0, depth) }];
 };
 
 const topK: Inference = (call) => {
   const { dtype, dims } = call.ranked(0, 1, true) && call.type(0);
   const axis = call.axis(call.int('axis', -1), dims.length);
-  const [count] = call.knownElements(1);
-  if (count === undefined) call.fail('a k of one element', 'none');
+  const count = call.knownElements(1)[0] ?? call.fail('a k of one element', 'none');
   const picked = dims.with(axis, count);
   return [
     { dtype, dims: picked },

@@ -30,8 +30,9 @@ const matMul: Inference = (call) => {
   const right = b.length === 1 ? [...b, 1] : b;
   if (left.at(-1) !== right.at(-2))
     call.fail(`a second matrix of ${left.at(-1)} rows`, `${formatDims(b)} after ${formatDims(a)}`);
-  const stack = broadcastDims(left.slice(0, -2), right.slice(0, -2));
-  if (!stack) call.fail(`stacks of matrices that broadcast with ${formatDims(a)}`, formatDims(b));
+  const stack =
+    broadcastDims(left.slice(0, -2), right.slice(0, -2)) ??
+    call.fail(`stacks of matrices that broadcast with ${formatDims(a)}`, formatDims(b));
   const dims: Dim[] = [...stack];
   if (a.length > 1) dims.push(left.at(-2) ?? 0);
   if (b.length > 1) dims.push(right.at(-1) ?? 0);

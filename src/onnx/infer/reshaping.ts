@@ -70,8 +70,9 @@ const blockOf = (blocksize: number): number => blocksize * blocksize;
 const depthToSpace: Inference = (call) => {
   const block = call.int('blocksize', 0);
   const [batch = 0, channels = 0] = call.ranked(0, 4);
-  const depth = block > 0 ? divideDims(channels, blockOf(block)) : undefined;
-  if (depth === undefined) call.fail(`channels that ${block} * ${block} divides`, formatDims(call.dims(0)));
+  const depth =
+    divideDims(channels, blockOf(block)) ??
+    call.fail(`channels that ${block} * ${block} divides`, formatDims(call.dims(0)));
   return [{ dtype: call.dtype(0), dims: [batch, depth, call.size(0, 2) * block, call.size(0, 3) * block] }];
 };
 
