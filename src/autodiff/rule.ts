@@ -14,13 +14,13 @@ export interface RuleContext {
   /** The gradient of the first output. */
   readonly gradient: string;
   /** True when a gradient of this input is wanted. A rule spares the work for the others. */
-  needs(input: number): boolean;
+  readonly needs: (input: number) => boolean;
   /** The node that makes `value`; undefined for inputs, initializers, and values whose own gradient was asked for. */
-  producerOf(value: string): Node | undefined;
+  readonly producerOf: (value: string) => Node | undefined;
   /** Adds to the gradient of a value further up, past a node that this rule has taken over. */
-  contribute(value: string, gradient: string): void;
+  readonly contribute: (value: string, gradient: string) => void;
   /** Ends with EngineError `no-gradient-rule` that names operator and node. */
-  refuse(reason: string): never;
+  readonly refuse: (reason: string) => never;
 }
 
 /** Appends the nodes that give the gradient of each input, in order, each of its input's shape; undefined where there is none. */
