@@ -2,6 +2,7 @@
 // everyone derives the same means and standard deviations from the total. Sums are float64.
 
 import { DataError, assert } from '../base/index.ts';
+import { meanAndSd } from '../protocol/index.ts';
 import type { Part } from './records.ts';
 
 /** Sums over one part's records, for each column: numbers present, their sum, the sum of their squares. */
@@ -82,14 +83,11 @@ export function addSums(sites: readonly ColumnSums[]): ColumnSums {
 export function standardisation(sites: readonly ColumnSums[]): Standardisation & { constant: readonly number[] } {
   const { counts, sums, squares } = addSums(sites);
   const constant: number[] = [];
-  const mean = counts.map((count, column) => (count === 0 ? 0 : sums[column]! / count));
-  const sd = counts.map((count, column) => {
-    if (count === 0) return 1;
-    const variance = squares[column]! / count - mean[column]! ** 2;
-    // Rounding leaves a variance of about 1e-16 of the mean's square where all values are the same.
-    if (variance > 1e-12 * mean[column]! ** 2 && variance > 0) return Math.sqrt(variance);
-    constant.push(column);
-    return 1;
+  const moments = counts.map((count, column) => meanAndSd(count, sums[column]!, squares[column]!));
+  const mean = moments.map((moment) => moment.mean);
+  const sd = moments.map((moment, column) => {
+    if (moment.constant && counts[column]! > 0) constant.push(column);
+    return moment.sd;
   });
   return { mean, sd, constant };
 }

@@ -15,7 +15,9 @@ const TENSOR_ALIGNMENT = 8;
 const headerBytesMax = 256 << 10;
 const tensorsMax = 4096;
 
-const kindOf = new Map(Object.entries(messageKinds).map(([kind, number]) => [number, kind as MessageKind]));
+const kindOf = new Map<number, MessageKind>(
+  Object.entries(messageKinds).map(([kind, number]) => [number, kind as MessageKind]),
+);
 // ONNX's TensorProto.DataType.
 const dtypeNumbers: Partial<Record<DType, number>> = {
   float32: 1,

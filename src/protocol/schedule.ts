@@ -1,7 +1,7 @@
 // Which records make which batch, in what order: pure functions of the plan's settings and the sites' training counts, so that server
 // and sites compute the same schedule and nobody has to send it (SEMANTICS.md, "Steps, epochs, rounds").
 
-import { assert, permutation, randomStream } from '../base/index.ts';
+import { assert, randomStream } from '../base/index.ts';
 import type { Plan } from './plan.ts';
 
 /** One batch of one site. */
@@ -37,7 +37,7 @@ export function shareOfStep(records: number, steps: number, step: number): numbe
 
 /** The order of a site's records in an epoch: a permutation drawn from (study seed, site, epoch). */
 export function epochOrder(seed: number, site: number, epoch: number, records: number): Int32Array {
-  return permutation(randomStream(seed, 'epoch-order', [site, epoch]), records);
+  return randomStream(seed, 'epoch-order', [site, epoch]).permutation(records);
 }
 
 /** What the schedule of one study needs of its plan. */
@@ -98,7 +98,7 @@ export class Schedule {
     for (let round = 0, done = 0; done < Math.max(...steps); round++, done += length) {
       const order =
         training.turnOrder === 'shuffled'
-          ? permutation(randomStream(seed, 'turn-order', [epoch, round]), this.counts.length)
+          ? randomStream(seed, 'turn-order', [epoch, round]).permutation(this.counts.length)
           : this.counts.map((_, site) => site);
       for (const site of order) {
         const own = steps[site] ?? 0;
@@ -148,7 +148,7 @@ export class Schedule {
     const ends = this.counts.map((_, site) => this.counts.slice(0, site + 1).reduce((sum, count) => sum + count, 0));
     const siteOf = new Int32Array(this.total);
     ends.forEach((end, site) => siteOf.fill(site, site === 0 ? 0 : ends[site - 1], end));
-    const order = permutation(randomStream(seed, 'global-sampling', [epoch]), this.total);
+    const order = randomStream(seed, 'global-sampling', [epoch]).permutation(this.total);
     const sizes = this.counts.map(() => new Int32Array(stepCount(this.total, training.batch)));
     order.forEach((record, place) => {
       const step = Math.floor(place / training.batch);

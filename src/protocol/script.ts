@@ -274,7 +274,7 @@ class Lines {
     const tensors: TensorSpec[] = [
       { name: 'counts', dtype: 'int32', dims: [this.#plan.sites.length, 3] },
       { name: 'classes', dtype: 'int32', dims: [3, classes] },
-      { name: 'standardisation', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 2] },
+      { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
     ];
     return this.line('down', 'pooled', { tensors, scalars: 1 });
   }

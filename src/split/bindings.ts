@@ -1,0 +1,32 @@
+// Which inputs and outputs of a study's graph stay at the engine, told by their names (part-graphs.ts): parameters, statistics, slots,
+// gradients and what backward keeps from forward. A scope keeps several copies apart: one trunk replica a site, say.
+
+import type { Graph } from '../onnx/index.ts';
+
+/** The `resident` and `keep` of an engine's run. */
+export interface Bindings {
+  readonly resident: Readonly<Record<string, string>>;
+  readonly keep: Readonly<Record<string, string>>;
+}
+
+const stateName = /^(segment|trunk|head|network)\.(w\d+(\.s\d+)?|r\d+)$/;
+const gradientName = /^(segment|trunk|head|network)\.g\d+$/;
+
+/** Whether a graph input is part of a part's state. */
+export function isState(name: string): boolean {
+  return stateName.test(name);
+}
+
+/** The bindings of `graph`; `held` names further values that stay at the engine, such as kept ones and the batch itself. */
+export function bindingsOf(graph: Graph, held: readonly string[] = [], scope = ''): Bindings {
+  const resident: Record<string, string> = {};
+  const keep: Record<string, string> = {};
+  for (const { name } of graph.inputs) {
+    if (isState(name) || gradientName.test(name) || held.includes(name)) resident[name] = scope + name;
+  }
+  for (const { name } of graph.outputs) {
+    if (name.endsWith('.next')) keep[name] = scope + name.slice(0, -'.next'.length);
+    else if (gradientName.test(name) || held.includes(name)) keep[name] = scope + name;
+  }
+  return { resident, keep };
+}

@@ -1,0 +1,5 @@
+export * from './bindings.ts';
+export * from './compile.ts';
+export * from './layout.ts';
+export * from './masks.ts';
+export { positiveIndex } from './part-graphs.ts';
