@@ -182,8 +182,7 @@ function resultOf(graph: Declaration, results: InferenceSession.OnnxValueMapType
 }
 
 // ONNX Runtime has no error codes in JavaScript; these words have stood in its messages for years.
-const unknownOperator =
-  /not a registered function\/op|is not a registered|NOT_IMPLEMENTED|Could not find an implementation/;
+const unknownOperator = /No Op registered for|No opset import for|Could not find an implementation for/;
 
 function loadError(name: string, cause: unknown): EngineError {
   const message = messageOf(cause);

@@ -11,8 +11,8 @@ export function sessionOptions(settings: CoreSettings): InferenceSession.Session
     intraOpNumThreads: settings.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    // 3: errors only. Warnings about names and unused initializers would go to standard error.
-    logSeverityLevel: 3,
+    // Fatal only: an error is thrown as well, and a caller that expects one should not find it on standard error.
+    logSeverityLevel: 4,
     extra: { session: { intra_op: { allow_spinning: settings.spinning ? '1' : '0' } } },
   };
 }
