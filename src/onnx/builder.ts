@@ -36,6 +36,7 @@ export class GraphBuilder implements InferenceScope {
   readonly #elements = new Map<string, readonly Dim[]>();
   readonly #nodes: Node[] = [];
   readonly #nodeNames = new Set<string>();
+  readonly #reserved = new Set<string>();
   #counter = 0;
 
   constructor(name: string) {
@@ -45,8 +46,14 @@ export class GraphBuilder implements InferenceScope {
   /** A value or node name that is not taken, starting with `stem`. */
   fresh(stem: string): string {
     let name = stem;
-    while (this.#types.has(name) || this.#nodeNames.has(name)) name = `${stem}_${++this.#counter}`;
+    while (this.#types.has(name) || this.#nodeNames.has(name) || this.#reserved.has(name))
+      name = `${stem}_${++this.#counter}`;
     return name;
+  }
+
+  /** Keeps names for values that are added later: `fresh` gives none of them away. */
+  reserve(names: Iterable<string>): void {
+    for (const name of names) this.#reserved.add(name);
   }
 
   has(value: string): boolean {
@@ -177,6 +184,11 @@ export class GraphBuilder implements InferenceScope {
   /** Uses another operator set of a domain, for a graph that came from a file or for an engine's own operators. */
   useOpset(domain: string, version: number): void {
     this.#opsets[domain] = version;
+  }
+
+  /** Operator set versions by domain. */
+  get opsets(): Readonly<Record<string, number>> {
+    return this.#opsets;
   }
 
   /** Every node so far, in order. */

@@ -53,7 +53,8 @@ export const OPSET = 21;
 
 export const int = (value: number): Attribute => ({ kind: 'int', value });
 export const ints = (value: readonly number[]): Attribute => ({ kind: 'ints', value });
-export const float = (value: number): Attribute => ({ kind: 'float', value });
+/** ONNX keeps float attributes as float32, so this rounds. */
+export const float = (value: number): Attribute => ({ kind: 'float', value: Math.fround(value) });
 export const text = (value: string): Attribute => ({ kind: 'string', value });
 
 /** The attribute's integer, or `fallback` when the node does not have it. */

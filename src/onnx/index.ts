@@ -15,3 +15,6 @@ export {
 } from './infer/dims.ts';
 export { readModel, type ReadLimits } from './file/read.ts';
 export { graphHash, writeModel } from './file/write.ts';
+export * from './check.ts';
+export * from './edit.ts';
+export { upgrade } from './upgrade.ts';

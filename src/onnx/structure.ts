@@ -20,7 +20,7 @@ export function checkStructure(graph: Graph, problem: (message: string) => Error
     if (node.op === '') throw problem(`node ${node.name} names no operator`);
     if (nodeNames.has(node.name)) throw problem(`two nodes are called "${node.name}"`);
     nodeNames.add(node.name);
-    if (graph.opsets[node.domain] === undefined)
+    if (!Object.hasOwn(graph.opsets, node.domain))
       throw problem(
         `node ${node.name} (${node.op}) is of the domain "${node.domain}", whose operator set is not declared`,
       );
