@@ -5,7 +5,8 @@ import { ConfigError } from '../base/index.ts';
 import type { ListedRecord, Listing, Manifest, ManifestPart } from './listing.ts';
 import { parts, type Part } from './records.ts';
 
-const largestShare = 1_000_000;
+// Keeps the products below exact in float64 for 1e5 records a group and 1e7 in all.
+const largestShare = 1000;
 
 /**
  * Deals a listing among `ratio.length` sites in the given ratio of positive integers.

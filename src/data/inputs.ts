@@ -1,6 +1,6 @@
 // What the declared data look like to the network and to its author: the input's shape and columns, and what is predicted.
 
-import type { DataSettings, TableInput } from './settings.ts';
+import type { DataSettings, TableInput, TableSettings } from './settings.ts';
 
 /** What is predicted: a class, or a number in its unit. */
 export type Target =
@@ -52,9 +52,9 @@ export function targetOf(settings: DataSettings): Target {
         return { kind: 'classification', classes: ['normal', 'abnormal'], positive: 'abnormal' };
     }
   }
-  if (settings.classes !== undefined)
-    return { kind: 'classification', classes: settings.classes, positive: settings.positive };
-  const { column, unit } = settings.target;
+  const { classes, positive } = settings;
+  if (classes !== undefined) return { kind: 'classification', classes, positive };
+  const { column, unit } = (settings as TableSettings).target;
   return { kind: 'regression', column, unit: unit ?? '1' };
 }
 

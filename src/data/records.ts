@@ -13,6 +13,8 @@ export interface Augmenting {
   readonly epoch: number;
   /** Index of the batch in this site's epoch, or the pass of `detached`. */
   readonly batchIndex: number;
+  /** Where `rows` starts in that batch, when a batch is loaded in several calls. Default 0. */
+  readonly firstRow?: number;
 }
 
 /** The records of one part at one site, by row 0 … count-1, in a fixed order. */

@@ -215,10 +215,10 @@ export const tableSettings = z
     positive: name.optional(),
     missing: missing.default('error'),
     missingMarks: z
-      .array(z.string().max(40))
+      .array(z.string().min(1).max(40))
       .max(20)
-      .default([''])
-      .describe('The cell texts that stand for a missing value.'),
+      .default([])
+      .describe('Cell texts that stand for a missing value, besides an empty cell.'),
     splitNames,
     fractions,
     minCount,
