@@ -10,7 +10,8 @@ import { philox4x32 } from './philox.ts';
 export type Seed = number | Uint8Array;
 
 const twoTo32 = 4294967296;
-const layoutName = 'septum random 1';
+const text = new TextEncoder();
+const layoutBytes = text.encode('septum random 1');
 
 /**
  * The stream of a seed, a purpose and the integers (or texts) that place it, such as [layer, site, epoch, batch]. Two streams that
@@ -59,18 +60,15 @@ export class RandomStream {
   /** An integer 0 … bound - 1, each equally likely (1 <= bound <= 2^32). D. Lemire's multiply-and-reject, arXiv 1805.10941. */
   integer(bound: number, index: number, row = 0): number {
     assert(Number.isInteger(bound) && bound >= 1 && bound <= twoTo32, `integer bound ${bound}`);
-    // Product word·bound = high·2^32 + low; high is uniform once low < 2^32 mod bound is rejected. An index has a block, so four
-    // tries; then that block is the counter of the next one.
-    const rejectBelow = twoTo32 % bound;
+    // word·bound = high·2^32 + low; high is uniform once low < 2^32 mod bound is rejected. An index has a block, so four tries; then
+    // that block is the counter of the next one.
     const block = this.#block;
     this.#compute(4 * index, row);
     for (;;) {
       for (let attempt = 0; attempt < 4; attempt++) {
         const word = block[attempt]!;
-        const lowPart = (word & 0xffff) * bound;
-        const highPart = (word >>> 16) * bound + Math.floor(lowPart / 65536);
-        const low = (highPart % 65536) * 65536 + (lowPart % 65536);
-        if (low >= rejectBelow) return Math.floor(highPart / 65536);
+        const low = Math.imul(word, bound) >>> 0;
+        if (low >= bound || low >= twoTo32 % bound) return highOfProduct(word, bound);
       }
       philox4x32(block[0]!, block[1]!, block[2]!, block[3]!, this.#k0, this.#k1, block);
     }
@@ -95,21 +93,28 @@ export class RandomStream {
   }
 
   /**
-   * Fills `out` with whole rows of `rowLength` zeros and ones, from row `firstRow` on: 1 (kept) with `keepProbability`, rounded to a
-   * multiple of 2^-16. Element e takes 16 bits: the lower (even e) or upper (odd e) half of word floor(e / 2) of its row.
+   * Fills `out` with whole rows of `rowLength` zeros and ones, from row `firstRow` on: 1 (kept) with `keepProbability`. An element
+   * takes the least of 1, 2, 4, 8 or 16 bits for which keepProbability·2^bits is whole; with none, 16, and the probability is rounded
+   * to a multiple of 2^-16. It is kept when its bits, as a number, are below keepProbability·2^bits. Elements fill a row's words in
+   * order, from the lowest bit.
    */
   fillMask(out: Uint8Array, rowLength: number, keepProbability: number, firstRow = 0): void {
-    assert(keepProbability >= 0 && keepProbability <= 1, `keep probability ${keepProbability}`);
     assert(rowLength >= 1 && out.length % rowLength === 0, `mask of ${out.length} in rows of ${rowLength}`);
-    const keepBelow = Math.round(keepProbability * 65536);
+    const bits = maskBits(keepProbability);
+    const keepBelow = Math.round(keepProbability * 2 ** bits);
+    const lowest = 2 ** bits - 1;
+    const elementsPerWord = 32 / bits;
     const block = this.#block;
     for (let start = 0, row = firstRow; start < out.length; start += rowLength, row++) {
-      for (let element = 0; element < rowLength; element += 2) {
-        const index = element >>> 1;
+      const end = start + rowLength;
+      for (let at = start, index = 0; at < end; index++) {
         if ((index & 3) === 0) this.#compute(index, row);
-        const word = block[index & 3]!;
-        out[start + element] = (word & 0xffff) < keepBelow ? 1 : 0;
-        if (element + 1 < rowLength) out[start + element + 1] = word >>> 16 < keepBelow ? 1 : 0;
+        let word = block[index & 3]! | 0;
+        const wordEnd = Math.min(at + elementsPerWord, end);
+        for (; at < wordEnd; at++) {
+          out[at] = ((word & lowest) - keepBelow) >>> 31; // 1 where negative, without a branch
+          word >>>= bits;
+        }
       }
     }
   }
@@ -132,6 +137,18 @@ export class RandomStream {
   }
 }
 
+/** The upper 32 of the 64 bits of word·bound. */
+function highOfProduct(word: number, bound: number): number {
+  const lowPart = (word & 0xffff) * bound;
+  return Math.floor(((word >>> 16) * bound + Math.floor(lowPart / 65536)) / 65536);
+}
+
+function maskBits(keepProbability: number): number {
+  assert(keepProbability >= 0 && keepProbability <= 1, `keep probability ${keepProbability}`);
+  for (const bits of [1, 2, 4, 8]) if (Number.isInteger(keepProbability * 2 ** bits)) return bits;
+  return 16;
+}
+
 function normalOf(word: number): number {
   // Both are exact: 33 bits. The tail is 1/2 - |q|.
   const p = (word + 0.5) * 2 ** -32;
@@ -141,7 +158,7 @@ function normalOf(word: number): number {
 /** The bytes whose SHA-256 gives the key and the upper half of the counter: the layout's name, then each item with its kind and size. */
 function encodeStreamName(seed: Seed, purpose: string, place: readonly (number | string)[]): Uint8Array {
   if (typeof seed !== 'number') assert(seed.length >= 8 && seed.length <= 32, 'a secret seed has 8 to 32 bytes');
-  const bytes: number[] = [...new TextEncoder().encode(layoutName)];
+  const bytes = [...layoutBytes];
   appendItem(bytes, seed);
   appendItem(bytes, purpose);
   for (const item of place) appendItem(bytes, item);
@@ -156,7 +173,7 @@ function appendItem(bytes: number[], item: number | string | Uint8Array): void {
     appendWord(bytes, item % twoTo32);
     return;
   }
-  const content = typeof item === 'string' ? new TextEncoder().encode(item) : item;
+  const content = typeof item === 'string' ? text.encode(item) : item;
   bytes.push(typeof item === 'string' ? 2 : 3);
   appendWord(bytes, content.length);
   for (const byte of content) bytes.push(byte);
