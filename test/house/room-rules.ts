@@ -89,7 +89,7 @@ function relativeProblem(file: string, room: string, isTest: boolean, specifier:
 }
 
 function packageProblem(file: string, room: string, isTest: boolean, specifier: string): string | undefined {
-  if (specifier.startsWith('onnxruntime-node') && !file.startsWith('src/engine/node/'))
+  if (specifier.startsWith('onnxruntime-node') && !isTest && !file.startsWith('src/engine/node/'))
     return 'only src/engine/node runs ONNX Runtime';
   const portable = room !== '' && !isTest && !composing.includes(room) && !/\/(node|web)\//.test(file);
   if (portable && specifier.startsWith('node:'))

@@ -44,6 +44,7 @@ describe('rooms', () => {
     ['src/cli/x.ts', `import { a } from '../engine/node/index.ts';\nimport { b } from 'node:fs';`],
     ['src/engine/node/x.ts', `import { a } from '../engine.ts';\nimport * as ort from 'onnxruntime-node';`],
     ['src/models/x.test.ts', `import { a } from '../../test/interpreter/index.ts';`],
+    ['src/onnx/x.test.ts', `import ort from 'onnxruntime-node';`],
     ['src/server/x.ts', `// not imported: from '../data/index.ts'\n/* import('../site/index.ts') */`],
   ])('%s with %j is allowed', (file, source) => {
     expect(roomProblems(file, source)).toEqual([]);
