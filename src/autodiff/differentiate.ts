@@ -19,14 +19,6 @@ function reachedFrom(builder: GraphBuilder, nodes: readonly Node[], wrt: readonl
   return reached;
 }
 
-/** Zeros of the shape of `value`. */
-function zerosLike(ops: Ops, value: string): string {
-  const dims = ops.dims(value);
-  if (dims.every((dim) => typeof dim === 'number'))
-    return ops.builder.add('ConstantOfShape', [ops.builder.integers(dims)]);
-  return ops.scale(value, 0);
-}
-
 /**
  * Appends to `builder` the nodes that compute, for each value of `wrt`, the derivative of Σ seed·value over the seeds, and returns
  * the gradients' names by `wrt` value; each has its value's shape. Only nodes that were there before are differentiated; what does not lead from
@@ -104,5 +96,5 @@ export function differentiate(
     });
   }
 
-  return new Map(wrt.map((value) => [value, gradientOf(value) ?? zerosLike(ops, value)]));
+  return new Map(wrt.map((value) => [value, gradientOf(value) ?? ops.zerosLike(value)]));
 }

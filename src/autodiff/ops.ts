@@ -1,6 +1,7 @@
 // Shorthand for the ONNX operators that gradients, losses and updates are made of. Each method adds one node (or none where the
 // operator would do nothing) and returns its output's name. All floating values are float32; scalars are rank-0 constants.
 
+import { assert } from '../base/index.ts';
 import { int, ints, type Dim, type GraphBuilder } from '../onnx/index.ts';
 import { float32, int64, type DType } from '../tensor/index.ts';
 
@@ -173,6 +174,22 @@ export class Ops {
     if (sameDims(this.dims(value), dims)) return value;
     const known = dims.every((dim) => typeof dim === 'number');
     return this.builder.add('Expand', [value, known ? this.builder.integers(dims) : this.shapeOf(like)]);
+  }
+
+  /** Zeros of the shape of `value`. */
+  zerosLike(value: string): string {
+    const dims = this.dims(value);
+    if (!dims.every((dim) => typeof dim === 'number'))
+      return this.builder.add('ConstantOfShape', [this.shapeOf(value)]);
+    return this.builder.add('ConstantOfShape', [this.builder.integers(dims)]);
+  }
+
+  /** Reshape to dimensions of which at most one is symbolic. */
+  reshapeTo(value: string, dims: readonly Dim[]): string {
+    if (sameDims(this.dims(value), dims)) return value;
+    const target = this.#targetDims(dims);
+    assert(target, `a reshape to [${dims.join(', ')}] has one symbolic dimension at most`);
+    return this.builder.add('Reshape', [value, this.builder.integers(target)]);
   }
 
   transpose(value: string, perm: readonly number[]): string {

@@ -86,7 +86,7 @@ export function transposedConvolution(ops: Ops, value: string, w: string, window
  * dw. Each tap of the kernel saw one shifted slice of the padded input; its gradient is the product of the output gradient with
  * that slice over batch and space: dw[o, c, tap] = Σ dy[o, p]·x[p + tap, c].
  */
-function weightGradient({ ops, windows, group, x, w, gradient }: Convolution): string {
+export function weightGradient({ ops, windows, group, x, w, gradient }: Convolution): string {
   const { kernel, strides, dilations, padsBegin, reachEnd, outputSizes } = windows;
   const [out, inPerGroup] = ops.dims(w) as [number, number, ...Dim[]];
   const rank = kernel.length;
