@@ -1,4 +1,7 @@
-"""Writes test/golden/interpreter/torch.json: inputs and PyTorch's float64 outputs for single ONNX operators, which torch.test.ts holds the interpreter to.
+"""Writes to test/golden/interpreter what PyTorch computes in float64.
+
+torch.json: inputs and outputs of single ONNX operators, to which torch.test.ts holds the interpreter.
+corners.json: gradients where they are a matter of convention, at ties and corners, to which corners.test.ts holds the gradient rules.
 
 Made with PyTorch 1.13 (Debian's python3-torch):  python3 test/interpreter/make_torch.py
 Inputs have three decimals, so that they are short to write; outputs have all their digits.
@@ -211,12 +214,71 @@ def movements():
     case("the first of the largest", "ArgMax", [ties], first, axis=1)
 
 
+corners = []
+
+
+def corner(title, operators, function, *inputs):
+    """The gradients of Σ seed · y, with y = function(inputs); `operators` are the same function in ONNX, one after the other."""
+    leaves = [each.clone().requires_grad_() for each in inputs]
+    y = function(*leaves)
+    seed = values(*y.shape)
+    y.backward(seed)
+    corners.append(
+        {
+            "title": title,
+            "operators": [{"op": op, "attributes": attributes} for op, attributes in operators],
+            "inputs": [stored(each.detach()) for each in leaves],
+            "output": stored(y.detach()),
+            "seed": stored(seed),
+            "gradients": [stored(each.grad) for each in leaves],
+        }
+    )
+
+
+def gradients_at_corners():
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    overlapping = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    patches = {
+        "small whole numbers": tied(2, 3, 8, 6),
+        "a constant patch": torch.full((1, 2, 6, 6), 0.25),
+        "zeros": torch.zeros(1, 1, 6, 6),
+        "below zero": -tied(1, 2, 6, 8) - 1,
+    }
+    for name, x in patches.items():
+        corner(f"2 by 2, {name}", [("MaxPool", pool)], lambda x: F.max_pool2d(x, 2), x)
+        corner(f"3 by 3 overlapping, padded, {name}", [("MaxPool", overlapping)],
+               lambda x: F.max_pool2d(x, 3, stride=2, padding=1), x)
+        corner(f"after Relu, 2 by 2, {name}", [("Relu", {}), ("MaxPool", pool)], lambda x: F.max_pool2d(F.relu(x), 2), x - 1)
+        corner(f"after Relu, overlapping, {name}", [("Relu", {}), ("MaxPool", overlapping)],
+               lambda x: F.max_pool2d(F.relu(x), 3, stride=2, padding=1), x - 1)
+    corner("dilated", [("MaxPool", {"kernel_shape": [2, 3], "dilations": [2, 1]})],
+           lambda x: F.max_pool2d(x, (2, 3), stride=1, dilation=(2, 1)), tied(1, 2, 5, 6))
+    corner("ties", [("GlobalMaxPool", {})], lambda x: F.adaptive_max_pool2d(x, 1), tied(2, 2, 3, 3))
+    line = torch.tensor([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+    corner("at 0", [("Relu", {})], F.relu, line)
+    corner("at 0", [("LeakyRelu", {"alpha": 0.25})], lambda x: F.leaky_relu(x, 0.25), line)
+    corner("at 0", [("Abs", {})], torch.abs, line)
+    corner("at 0", [("Elu", {"alpha": 0.5})], lambda x: F.elu(x, 0.5), line)
+    corner("at -3 and 3", [("HardSwish", {})], F.hardswish, line)
+    corner("at -3 and 3", [("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5})], F.hardsigmoid, line)
+    corner("at 0", [("PRelu", {})], lambda x, a: F.prelu(x, a), line.reshape(1, 1, 7).expand(2, 1, 7), torch.tensor([0.5]))
+    other = torch.tensor([-3.0, 0.0, -1.0, 0.0, 2.0, 2.0, -1.0])
+    corner("ties", [("Max", {})], torch.maximum, line, other)
+    corner("ties", [("Min", {})], torch.minimum, line, other)
+    corner("square at 0", [("Mul", {})], lambda a, b: a * b, line, line)
+    rows = tied(4, 5)
+    corner("ties", [("ReduceMax", {"keepdims": 1})], lambda x: x.amax((0, 1), keepdim=True), rows)
+    corner("ties", [("ReduceMin", {"keepdims": 1})], lambda x: x.amin((0, 1), keepdim=True), rows)
+
+
 convolutions()
 pools()
 normalizations()
 activations()
 products()
 movements()
-path = pathlib.Path(__file__).parent.parent / "golden" / "interpreter" / "torch.json"
-path.write_text("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in cases) + "\n]\n")
-print(f"{path.name}: {len(cases)} cases, {path.stat().st_size} bytes")
+gradients_at_corners()
+for name, content in [("torch.json", cases), ("corners.json", corners)]:
+    path = pathlib.Path(__file__).parent.parent / "golden" / "interpreter" / name
+    path.write_text("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in content) + "\n]\n")
+    print(f"{path.name}: {len(content)} cases, {path.stat().st_size} bytes")
