@@ -34,7 +34,10 @@ export interface Network {
   readonly inputDims: readonly number[];
   /** The value that is the activations: the site segment's output. */
   readonly cut: string;
-  /** The value at which the head begins: the trunk's output when labels stay at the site. It lies after `cut`. */
+  /**
+   * The value at which the head begins: the trunk's output when labels stay at the site. It lies after `cut`, with parameters between;
+   * only in a network too short for a trunk and a head is it `cut` itself, and then its labels cannot stay at the site.
+   */
   readonly headCut: string;
 }
 
