@@ -2,24 +2,8 @@
 // operator would do nothing) and returns its output's name. All floating values are float32; scalars are rank-0 constants.
 
 import { assert } from '../base/index.ts';
-import { int, ints, type Dim, type GraphBuilder } from '../onnx/index.ts';
+import { codeOfDType, int, ints, sameDims, type Dim, type GraphBuilder } from '../onnx/index.ts';
 import { float32, int64, type DType } from '../tensor/index.ts';
-
-/** ONNX's numbers for element types, as Cast takes them (TensorProto.DataType). */
-const dtypeNumbers: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-};
 
 /** An axis counted from the front. */
 export function axisFromFront(axis: number, rank: number): number {
@@ -29,11 +13,6 @@ export function axisFromFront(axis: number, rank: number): number {
 /** `count` integers starting at `start`. */
 export function range(count: number, start = 0): number[] {
   return Array.from({ length: Math.max(0, count) }, (_, index) => start + index);
-}
-
-/** True when both shapes are the same, symbolic dimensions by name. */
-export function sameDims(a: readonly Dim[], b: readonly Dim[]): boolean {
-  return a.length === b.length && a.every((dim, index) => dim === b[index]);
 }
 
 export class Ops {
@@ -133,7 +112,7 @@ export class Ops {
 
   cast(value: string, dtype: DType): string {
     if (this.builder.typeOf(value).dtype === dtype) return value;
-    return this.builder.add('Cast', [value], { to: int(dtypeNumbers[dtype]) });
+    return this.builder.add('Cast', [value], { to: int(codeOfDType(dtype)) });
   }
 
   /** 1 where `a op b` holds, else 0, as float32. */

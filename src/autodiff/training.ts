@@ -3,6 +3,7 @@
 
 import { EngineError } from '../base/index.ts';
 import {
+  codeOfDType,
   float,
   floatAttribute,
   type Attribute,
@@ -124,7 +125,7 @@ class Copy {
     if (!dims.every((dim) => typeof dim === 'number'))
       throw this.#bad(node, `its records must have a known shape, but are [${dims.join(', ')}]`);
     const name = this.builder.input(`mask:${layer}`, 'bool', this.builder.dimsOf(x));
-    const kept = this.#add('Cast', [name], `${y}:mask`, { to: int(1) });
+    const kept = this.#add('Cast', [name], `${y}:mask`, { to: int(codeOfDType('float32')) });
     const factor = this.#constant(`${y}:factor`, float32([1 / (1 - ratio)], []));
     const scaled = this.#add('Mul', [kept, factor], `${y}:scale`);
     this.#add('Mul', [x, scaled], y, {}, node.name);
@@ -175,7 +176,7 @@ class Copy {
     const shift = add('Reshape', [bias, perChannel], 'bias');
     this.#add('Add', [scaled, shift], y, {}, node.name);
 
-    const size = add('Cast', [add('Size', [x], 'size')], 'elements', { to: int(1) });
+    const size = add('Cast', [add('Size', [x], 'size')], 'elements', { to: int(codeOfDType('float32')) });
     const count = add('Div', [size, number('channels', channels)], 'count');
     const one = number('one', 1);
     const degrees = add('Max', [add('Sub', [count, one], 'count-1'), one], 'degrees');
