@@ -8,7 +8,9 @@ export function sha256(bytes: Uint8Array): Uint8Array {
   return nobleSha256(bytes);
 }
 
-/** The SHA-256 of `bytes` as 64 lower-case hexadecimal digits. */
-export function sha256Hex(bytes: Uint8Array): string {
-  return bytesToHex(nobleSha256(bytes));
+/** The SHA-256 of the given bytes, one part after another, as 64 lower-case hexadecimal digits. */
+export function sha256Hex(...parts: readonly Uint8Array[]): string {
+  const hash = nobleSha256.create();
+  for (const part of parts) hash.update(part);
+  return bytesToHex(hash.digest());
 }

@@ -1,3 +1,7 @@
+export * from './abort-reason.ts';
+export * from './bounded-queue.ts';
+export * from './clock.ts';
+export * from './deadline.ts';
 export * from './errors.ts';
 export * from './hash.ts';
 export * from './philox.ts';
