@@ -15,7 +15,7 @@ describe('initialise', () => {
   const lipid = namedNetwork('lipid-mlp');
 
   it('starts from the bits that another implementation of docs/RANDOM.md gives', () => {
-    // Computed in Python with hashlib and plain integers from the layout that docs/RANDOM.md states.
+    // golden/initialise.py computes them in plain integers from the layout that docs/RANDOM.md states.
     const start = initialise(lipid.parameters, 1);
     expect(firstOf(start, 'fc1.weight')).toEqual(
       single([0.08347124606370926, -0.06886839866638184, -0.2731700539588928, 0.26279112696647644]),
