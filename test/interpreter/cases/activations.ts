@@ -57,6 +57,15 @@ const hardSigmoid: GradientCase = {
   },
 };
 
+/** Steps: constant between their corners, so only the way past them has a gradient. */
+const steps: GradientCase = {
+  title: 'Ceil, Floor, Round, Sign: no gradient but that of the way past them',
+  build: (s) => {
+    const x = s.input(someDims(s), aside(-2, 2, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2));
+    return s.add('Mul', [x, s.add('Sum', [x, ...['Ceil', 'Floor', 'Round', 'Sign'].map((op) => s.add(op, [x]))])]);
+  },
+};
+
 const alongAxis = (op: string): GradientCase => ({
   title: `${op}: any axis but the batch's`,
   build: (s) => {
@@ -110,6 +119,7 @@ export const activationCases: readonly GradientCase[] = [
   unary('Tanh', ordinary),
   clip,
   hardSigmoid,
+  steps,
   alongAxis('Softmax'),
   alongAxis('LogSoftmax'),
   pRelu,
