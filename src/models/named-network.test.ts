@@ -72,8 +72,8 @@ describe('named networks', () => {
       .graph.nodes.filter((node) => node.op === 'LeakyRelu')
       .map((node) => node.attributes['alpha']);
     expect(slopes).toEqual([
-      { kind: 'float', value: 5e-3 },
-      { kind: 'float', value: 5e-3 },
+      { kind: 'float', value: Math.fround(5e-3) },
+      { kind: 'float', value: Math.fround(5e-3) },
     ]);
   });
 
