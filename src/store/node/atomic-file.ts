@@ -1,0 +1,41 @@
+// Writing a file so that it is there whole or not at all, whenever the process or the machine stops.
+
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SeptumError } from '../../base/index.ts';
+import { syncFolder, writeAll } from './file-bytes.ts';
+import { fileError } from './file-error.ts';
+
+/** What is added to a path while its file is being written. */
+export const temporarySuffix = '.tmp';
+
+/**
+ * Writes text, bytes, or parts one after another to `path`, replacing what is there: to a temporary file beside it, synced,
+ * renamed, the folder synced. On failure the old file stands. One writer a path. Throws DataError `bad-file`; an error of
+ * Septum's own from `content` passes through.
+ */
+export async function atomicWriteFile(
+  path: string,
+  content: string | Uint8Array | Iterable<Uint8Array>,
+  options: { readonly onPiece?: (piece: Uint8Array) => void; readonly trailer?: () => Uint8Array } = {},
+): Promise<void> {
+  const temporary = path + temporarySuffix;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      const parts =
+        typeof content === 'string' ? [Buffer.from(content)] : content instanceof Uint8Array ? [content] : content;
+      for (const part of parts) await writeAll(file, part, null, options.onPiece);
+      if (options.trailer) await writeAll(file, options.trailer());
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    // The first error is the one to tell; what could not be tidied up is overwritten next time.
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error instanceof SeptumError ? error : fileError(path, 'write', error);
+  }
+}
