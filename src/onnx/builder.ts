@@ -19,7 +19,7 @@ export interface InferenceScope {
   typeOf(value: string): ValueType;
   /** The value's tensor when it is known before the graph runs, else undefined. */
   constantOf(value: string): Tensor | undefined;
-  /** The elements of an integer or boolean value that follow from constants and shapes, possibly in terms of symbols, else undefined. */
+  /** The elements of a small value that follow from constants and shapes, possibly in terms of symbols, else undefined. */
   elementsOf(value: string): readonly Dim[] | undefined;
 }
 

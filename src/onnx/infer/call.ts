@@ -14,7 +14,7 @@ import {
 } from '../graph.ts';
 import { formatDims } from './dims.ts';
 
-/** The type of an output and, for integers and booleans that follow from shapes, its elements in row-major order. */
+/** The type of an output and, where they follow from constants and shapes, its elements in row-major order. */
 export interface Inferred extends ValueType {
   readonly elements?: readonly Dim[];
 }
@@ -112,7 +112,7 @@ export class Call {
     return dim;
   }
 
-  /** The elements of an integer or boolean input where they are known before the graph runs, possibly in terms of symbols. */
+  /** The elements of an input where they are known before the graph runs, possibly in terms of symbols. */
   elements(index: number): readonly Dim[] | undefined {
     return this.has(index) ? this.scope.elementsOf(this.nameOf(index)) : undefined;
   }

@@ -16,9 +16,9 @@ export function tensorOfConstant(node: Node): Tensor | undefined {
   return undefined;
 }
 
-/** The elements of a small integer or boolean tensor, as shape inference follows them; undefined for others. */
+/** The elements of a small tensor, as shape inference follows them; undefined for larger ones and types that no shape is made of. */
 export function elementsOfTensor(value: Tensor): readonly number[] | undefined {
-  if (value.data.length > 1024 || !['int64', 'int32', 'bool'].includes(value.dtype)) return undefined;
+  if (value.data.length > 1024 || !['int64', 'int32', 'float32', 'bool'].includes(value.dtype)) return undefined;
   return Array.from(value.data as ArrayLike<number | bigint>, Number);
 }
 
@@ -46,9 +46,7 @@ const range: Inference = (call) => {
   const { dtype } = call.typed(0, numericTypes);
   call.sameType(0, 1, 2);
   const bounds = [0, 1, 2].map((index) => {
-    const [element] = call.elements(index) ?? [];
-    const value = call.scope.constantOf(call.nameOf(index));
-    return element ?? (value ? Number(value.data[0]) : call.fail(`a known input ${index}`, 'a run-time value'));
+    return call.knownElements(index)[0] ?? call.fail(`one number in input ${index}`, 'none');
   });
   const [start = 0, limit = 0, delta = 1] = bounds;
   if (typeof start === 'number' && typeof limit === 'number' && typeof delta === 'number') {

@@ -49,7 +49,7 @@ function binary(allowed: readonly DType[], result?: DType, follow?: Follow): Inf
     const dtype = call.sameType(0, 1);
     if (call.node.inputs.length !== 2) call.fail('two inputs', String(call.node.inputs.length));
     const dims = broadcastInputs(call);
-    const elements = follow && followPairs(call, 0, 1, follow);
+    const elements = follow && !floatTypes.includes(dtype) && followPairs(call, 0, 1, follow);
     return [{ dtype: result ?? dtype, dims, ...(elements && { elements }) }];
   };
 }
@@ -125,7 +125,11 @@ const cast: Inference = (call) => {
 const castLike: Inference = (call) => [castTo(call, call.dtype(1))];
 
 function castTo(call: Call, dtype: DType) {
-  const elements = integerTypes.includes(dtype) ? call.elements(0) : undefined;
+  const known = dtype === 'bool' ? undefined : call.elements(0);
+  const elements =
+    integerTypes.includes(dtype) && !integerTypes.includes(call.dtype(0))
+      ? known?.map((element) => (typeof element === 'number' ? Math.trunc(element) : element))
+      : known;
   return { dtype, dims: call.dims(0), ...(elements && { elements }) };
 }
 

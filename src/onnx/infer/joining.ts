@@ -3,12 +3,13 @@
 import type { Dim } from '../graph.ts';
 import type { Call, Inference } from './call.ts';
 import { addDims, broadcastDims, divideDims, formatDims, multiplyDims } from './dims.ts';
+import { moveElements } from './follow.ts';
 
 const concat: Inference = (call) => {
   const dims = [...call.ranked(0, 1, true)];
   const dtype = call.sameType(...call.node.inputs.keys());
   const axis = call.axis(call.int('axis', 0), dims.length);
-  let elements = dims.length === 1 ? call.elements(0) : undefined;
+  let elements = axis === 0 ? call.elements(0) : undefined;
   for (let index = 1; index < call.node.inputs.length; index++) {
     const next = call.ranked(index, dims.length);
     next.forEach((dim, at) => {
@@ -67,17 +68,20 @@ const slice: Inference = (call) => {
       `${starts.length}, ${ends.length}, ${axes.length}, ${steps.length}`,
     );
   const result = [...dims];
-  let elements = dims.length === 1 ? call.elements(0) : undefined;
   axes.forEach((axis, index) => {
-    const start = starts[index] ?? 0;
-    const end = ends[index] ?? 0;
-    const step = steps[index] ?? 1;
-    result[axis] = sliceSize(call, dims[axis] ?? 0, start, end, step);
-    elements =
-      elements && typeof start === 'number' && typeof end === 'number'
-        ? sliceElements(elements, start, end, step)
-        : undefined;
+    result[axis] = sliceSize(call, dims[axis] ?? 0, starts[index] ?? 0, ends[index] ?? 0, steps[index] ?? 1);
   });
+  const known = call.elements(0);
+  const elements =
+    known &&
+    moveElements(known, dims, result, (place) =>
+      place.map((at, axis) => {
+        const index = axes.indexOf(axis);
+        const [size, start, end] = [dims[axis], starts[index], ends[index]];
+        if (typeof size !== 'number' || typeof start !== 'number' || typeof end !== 'number') return at;
+        return sliceBounds(size, start, end, steps[index] ?? 1).from + at * (steps[index] ?? 1);
+      }),
+    );
   return [{ dtype, dims: result, ...(elements && { elements }) }];
 };
 
@@ -119,13 +123,6 @@ function sliceSize(call: Call, size: Dim, start: Dim, end: Dim, step: number): D
     'a slice of fixed size, or of a whole symbolic dimension',
     `${start} to ${end}, step ${step}, of ${size}`,
   );
-}
-
-function sliceElements(elements: readonly Dim[], start: number, end: number, step: number): readonly Dim[] {
-  const { from, to } = sliceBounds(elements.length, start, end, step);
-  const result: Dim[] = [];
-  for (let at = from; step > 0 ? at < to : at > to; at += step) result.push(elements[at] ?? 0);
-  return result;
 }
 
 const pad: Inference = (call) => {
@@ -178,11 +175,7 @@ const resize: Inference = (call) => {
     axes.forEach((axis, index) => (result[axis] = sizes[index] ?? 0));
     return [{ dtype, dims: result }];
   }
-  const constant = call.scope.constantOf(call.nameOf(2));
-  const scales =
-    constant?.dtype === 'float32'
-      ? Array.from(constant.data as Float32Array)
-      : call.fail('constant scales', 'a run-time value');
+  const scales = call.knownElements(2).filter((scale) => typeof scale === 'number');
   if (scales.length !== axes.length) call.fail(`${axes.length} scales`, formatDims(scales));
   axes.forEach((axis, index) => {
     const dim = dims[axis] ?? 0;

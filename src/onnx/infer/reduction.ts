@@ -1,7 +1,7 @@
 // Reductions over axes. The axes are an attribute in older operator sets and input 1 in newer ones (ReduceSum from 13, the others from 18).
 
 import type { Dim } from '../graph.ts';
-import { type Call, type Inference, numericTypes } from './call.ts';
+import { type Call, type Inference, floatTypes, numericTypes } from './call.ts';
 import { productOfDims } from './dims.ts';
 
 function reduced(dims: readonly Dim[], axes: readonly number[], keep: boolean): readonly Dim[] {
@@ -19,9 +19,11 @@ function reduce(call: Call): readonly { readonly dtype: ReturnType<Call['dtype']
 }
 
 const product: Inference = (call) => {
-  const known = call.elements(0);
-  const all = call.dims(0).length === 1;
-  return reduce(call).map((type) => ({ ...type, ...(known && all && { elements: [productOfDims(known)] }) }));
+  const known = floatTypes.includes(call.dtype(0)) ? undefined : call.elements(0);
+  return reduce(call).map((type) => {
+    const whole = known && productOfDims(type.dims) === 1;
+    return { ...type, ...(whole && { elements: [productOfDims(known)] }) };
+  });
 };
 
 const arg: Inference = (call) => {

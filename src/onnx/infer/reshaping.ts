@@ -3,6 +3,7 @@
 import type { Dim } from '../graph.ts';
 import type { Inference } from './call.ts';
 import { divideDims, formatDims, productOfDims } from './dims.ts';
+import { moveElements } from './follow.ts';
 
 /** Reshape, opset 14: 0 copies a dimension (unless allowzero), one -1 takes what is left. */
 const reshape: Inference = (call) => {
@@ -40,7 +41,11 @@ const transpose: Inference = (call) => {
   const order = call.ints('perm', [...dims.keys()].toReversed());
   if (order.length !== dims.length || new Set(order).size !== dims.length || order.some((axis) => !(axis in dims)))
     call.fail(`a perm of ${dims.length} axes`, formatDims(order));
-  return [{ dtype, dims: order.map((axis) => dims[axis] ?? 0) }];
+  const result = order.map((axis) => dims[axis] ?? 0);
+  const known = call.elements(0);
+  const elements =
+    known && moveElements(known, dims, result, (place) => dims.map((_, axis) => place[order.indexOf(axis)] ?? 0));
+  return [{ dtype, dims: result, ...(elements && { elements }) }];
 };
 
 const squeeze: Inference = (call) => {
