@@ -80,7 +80,8 @@ function workerChannel(settings: CoreSettings): Channel {
   const file = workerFile(import.meta.url);
   if (!existsSync(file))
     throw new EngineError('load-failed', `engine: ${fileURLToPath(file)} does not exist; run "npm run build" first`);
-  return new WorkerChannel(new Worker(file, { workerData: settings }));
+  // Not the process's own flags: some (--input-type, --eval) make no sense for a file.
+  return new WorkerChannel(new Worker(file, { workerData: settings, execArgv: [] }));
 }
 
 // A worker thread runs JavaScript. When this file itself is run from the TypeScript sources (tests), the built one is taken.
@@ -101,6 +102,6 @@ async function probe(engine: Engine): Promise<void> {
   try {
     await engine.unload(await engine.load(builder.build()));
   } catch (error) {
-    throw providerMissing(engine.info.provider, await providersHere(), error);
+    throw providerMissing(engine.info.provider, await providersHere().catch(() => []), error);
   }
 }

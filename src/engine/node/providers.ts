@@ -1,6 +1,6 @@
 // Which execution providers this machine's ONNX Runtime offers, and what to say when the one that was asked for is not among them.
 
-import { EngineError } from '../../base/index.ts';
+import { EngineError, messageOf } from '../../base/index.ts';
 import type { Provider } from '../engine.ts';
 
 /** A provider that onnxruntime-node was built with here. */
@@ -31,7 +31,7 @@ export async function providersHere(): Promise<readonly ProviderHere[]> {
 /** EngineError `provider-missing`: what was asked for, what is here, what to do. */
 export function providerMissing(provider: Provider, here: readonly ProviderHere[], cause?: unknown): EngineError {
   const list = here.map((one) => (one.bundled ? one.provider : `${one.provider} (libraries apart)`)).join(', ');
-  const why = cause instanceof Error ? ` (${cause.message})` : '';
+  const why = cause === undefined ? '' : ` (${messageOf(cause).replaceAll(/\s+/g, ' ').trim()})`;
   return new EngineError(
     'provider-missing',
     `provider ${provider} cannot be used on this machine${why}; this build has ${list || 'none'}: ${advice[provider]}`,

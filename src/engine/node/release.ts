@@ -3,8 +3,8 @@
 
 import { MessageChannel } from 'node:worker_threads';
 
-/** Smaller buffers are left to the garbage collector: below this, giving back costs more than it saves. */
-const RELEASE_BYTES_MIN = 1 << 16;
+/** Smaller buffers are left to the garbage collector: below this, to keep or give them back costs more than it saves. */
+export const LARGE_BYTES_MIN = 1 << 16;
 
 // A message to a closed port is dropped, and with it the buffers that were moved into it.
 const { port1: nowhere, port2: closed } = new MessageChannel();
@@ -14,6 +14,11 @@ nowhere.unref();
 /** Detaches and frees the buffer under `data`, which no one may use again. Does nothing for small or detached buffers. */
 export function release(data: unknown): void {
   if (!ArrayBuffer.isView(data) || !(data.buffer instanceof ArrayBuffer)) return;
-  if (data.buffer.byteLength < RELEASE_BYTES_MIN) return;
-  nowhere.postMessage(undefined, [data.buffer]);
+  if (data.buffer.byteLength < LARGE_BYTES_MIN) return;
+  try {
+    nowhere.postMessage(undefined, [data.buffer]);
+  } catch (error) {
+    // A buffer that Node does not let go (it belongs to a pool or to native code) is left to the garbage collector.
+    if (!(error instanceof DOMException && error.name === 'DataCloneError')) throw error;
+  }
 }

@@ -1,13 +1,13 @@
 // The tensors that an engine holds by name, each with the spare buffer that its next value will be written into.
 //
-// A kept output goes to the spare while the run reads the present value; then the two change places. So a graph may read its
+// A large kept output goes to the spare while the run reads the present value; then the two change places. So a graph may read its
 // parameter in as many nodes as it likes, and a run that fails half way has touched nothing. Writing in place would save that one
 // buffer and no time, because ONNX Runtime 1.30 copies every output for JavaScript even when it is given a tensor to fill
 // (20 million float32 parameters, p - lr·g, two threads, median of 30 runs: a new tensor each run 38 ms, spare 34 ms, in place
 // 30 ms with the allocator settings of docs/adr/0001; 56, 60 and 59 ms without).
 
 import type { Tensor as OrtTensor } from 'onnxruntime-node';
-import { release } from './release.ts';
+import { LARGE_BYTES_MIN, release } from './release.ts';
 
 interface Entry {
   readonly tensor: OrtTensor;
@@ -63,16 +63,15 @@ export class Residents {
 
   /** Bytes that `accept` would add to the count. */
   growthOf(made: Made): number {
-    const before = this.#entries.get(made.name);
-    const recycled = before?.sole === true && made.steady ? sizeOf(before.tensor) : 0;
-    return sizeOf(made.spare ?? made.result) + recycled - this.bytesOf(made.name);
+    const recycled = recyclable(this.#entries.get(made.name), made);
+    return sizeOf(made.spare ?? made.result) + (recycled ? sizeOf(recycled) : 0) - this.bytesOf(made.name);
   }
 
   /** Makes a run's result the resident. */
   accept(made: Made): void {
     const before = this.#entries.get(made.name);
     const tensor = made.spare ?? made.result;
-    const recycled = before?.sole === true && made.steady ? before.tensor : undefined;
+    const recycled = recyclable(before, made);
     this.#forget(made.name);
     this.#store(made.name, { tensor, sole: true, spare: recycled });
     if (made.spare && bytesUnder(made.result) !== bytesUnder(made.spare)) release(made.result.data);
@@ -101,6 +100,11 @@ export class Residents {
     this.#bytes -= this.bytesOf(name);
     this.#entries.delete(name);
   }
+}
+
+// Small tensors are made anew each run: for them a spare costs more (about 1 us each) than it saves.
+function recyclable(before: Entry | undefined, made: Made): OrtTensor | undefined {
+  return before?.sole === true && made.steady && sizeOf(before.tensor) >= LARGE_BYTES_MIN ? before.tensor : undefined;
 }
 
 function bytesUnder(tensor: OrtTensor): ArrayBufferLike {

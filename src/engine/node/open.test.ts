@@ -1,0 +1,114 @@
+import { spawnSync } from 'node:child_process';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, test } from 'vitest';
+import { EngineError } from '../../base/index.ts';
+import { GraphBuilder } from '../../onnx/index.ts';
+import { float32 } from '../../tensor/index.ts';
+import { openEngine, providersHere } from './index.ts';
+import { NodeEngine } from './node-engine.ts';
+import { WorkerChannel } from './worker-channel.ts';
+
+describe('opening an engine', () => {
+  test('it says what a commit must record', async () => {
+    await using engine = await openEngine({ threads: 1 });
+    expect(engine.info).toEqual({
+      runtime: 'onnxruntime-node',
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+      provider: 'cpu',
+      threads: 1,
+      lowering: 'none',
+      optimization: 'all',
+    });
+  });
+
+  test('a provider that is not in this build is refused with what is here and what to do', async () => {
+    const here = (await providersHere()).map((one) => one.provider);
+    expect(here).toContain('cpu');
+    for (const provider of (['dml', 'coreml', 'cuda', 'webgpu'] as const).filter((one) => !here.includes(one))) {
+      const opening = openEngine({ provider });
+      await expect(opening).rejects.toBeInstanceOf(EngineError);
+      await expect(opening).rejects.toMatchObject({
+        code: 'provider-missing',
+        message: expect.stringMatching(
+          new RegExp(`provider ${provider} .*this build has .*cpu.*use provider cpu`),
+        ) as string,
+      });
+    }
+    expect(here.includes('dml') && here.includes('coreml')).toBe(false);
+  });
+
+  test('thread counts that mean nothing are refused', async () => {
+    for (const threads of [0, -1, 1.5, Number.NaN])
+      await expect(openEngine({ threads })).rejects.toThrow(/threads must be a whole number of 1 or more/);
+  });
+
+  test('an aborted signal closes the engine', async () => {
+    const controller = new AbortController();
+    const engine = await openEngine({ threads: 1, signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(engine.get([])).rejects.toMatchObject({ code: 'engine-closed' });
+    await engine.close();
+    await expect(openEngine({ signal: controller.signal })).rejects.toThrow('enough');
+  });
+
+  test.each(['disabled', 'basic', 'extended', 'layout', 'all'] as const)(
+    'optimization level %s is one that ONNX Runtime takes',
+    async (optimization) => {
+      await using engine = await openEngine({ threads: 1, placement: 'inline', optimization });
+      const builder = new GraphBuilder('twice');
+      builder.output(builder.add('Mul', [builder.input('x', 'float32', [1]), builder.scalar(2)]), 'y');
+      const graph = await engine.load(builder.build());
+      expect(await engine.run({ graph, feeds: { x: float32([4]) }, fetch: ['y'] })).toEqual({ y: float32([8]) });
+      expect(engine.info.optimization).toBe(optimization);
+    },
+  );
+
+  test('an engine that nobody closed does not keep the process alive', () => {
+    const index = new URL('../../../dist/engine/node/index.js', import.meta.url).href;
+    const program = `import { openEngine } from '${index}'; await openEngine({ threads: 1 }); console.log('opened');`;
+    const ran = spawnSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 30_000 });
+    expect([ran.status, ran.stdout.toString(), ran.stderr.toString()]).toEqual([0, 'opened\n', '']);
+  });
+});
+
+describe('when the thread of an engine dies', () => {
+  const info = { runtime: 'none', version: '0', provider: 'cpu', threads: 1, lowering: 'none' } as const;
+  const engineOver = (program: string): NodeEngine =>
+    new NodeEngine(info, new WorkerChannel(new Worker(program, { eval: true })));
+
+  test('every pending and later call rejects with the cause, and close still settles', async () => {
+    const engine = engineOver(
+      `require('node:worker_threads').parentPort.on('message', () => { throw new RangeError('out of luck'); });`,
+    );
+    const pending = [engine.put({}), engine.get(['a']), engine.drop(['a'])];
+    for (const settled of await Promise.allSettled(pending)) {
+      expect(settled.status).toBe('rejected');
+      const { reason } = settled as PromiseRejectedResult;
+      expect(reason).toBeInstanceOf(EngineError);
+      expect(reason).toMatchObject({
+        code: 'engine-closed',
+        message: expect.stringContaining('out of luck') as string,
+      });
+      expect((reason as Error).cause).toBeInstanceOf(RangeError);
+    }
+    await expect(engine.get(['a'])).rejects.toMatchObject({ code: 'engine-closed' });
+    await engine.close();
+    await engine.close();
+  });
+
+  test('a thread that just ends is reported with its exit code', async () => {
+    const engine = engineOver(`require('node:worker_threads').parentPort.on('message', () => process.exit(7));`);
+    await expect(engine.get(['a'])).rejects.toMatchObject({
+      code: 'engine-closed',
+      message: expect.stringContaining('code 7') as string,
+    });
+    await engine.close();
+  });
+
+  test('a call that was in work when its thread is stopped rejects', async () => {
+    const worker = new Worker(`require('node:worker_threads').parentPort.on('message', () => {});`, { eval: true });
+    const engine = new NodeEngine(info, new WorkerChannel(worker));
+    const [settled] = await Promise.allSettled([engine.get(['a']), worker.terminate()]);
+    expect(settled).toMatchObject({ status: 'rejected', reason: { code: 'engine-closed' } });
+  });
+});
