@@ -63,6 +63,8 @@ export interface Manifest {
 export interface OpenOptions {
   /** The most bytes that decoded images may take in memory. Default 512 MiB. */
   readonly cacheBytesMax?: number;
+  /** How the bytes of an image file are read; for who wants to watch which files are opened. */
+  readonly readFile?: (path: string) => Promise<Uint8Array>;
 }
 
 /** A site's opened records, and what they give to and take from the pool. */
@@ -76,7 +78,8 @@ export interface OpenedData extends SiteData {
  */
 export type ListRecords = (settings: DataSettings, path: string, options: ListOptions) => Promise<Listing>;
 
-/** Opens a manifest's records and no other. Throws DataError: a file is gone or was changed, too few records. */
+/** Opens a manifest's records and no other. Throws DataError: the table was changed. An image
+ * that is gone or broken is a DataError when its row is loaded. */
 export type OpenSiteData = (
   settings: DataSettings,
   path: string,

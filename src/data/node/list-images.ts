@@ -1,0 +1,232 @@
+// Lists a folder of images: from its labels file, or from the names of its folders. No pixel is read unless asked.
+
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { DataError, messageOf } from '../../base/index.ts';
+import { ListingBuilder, type ListingRules, type SourceRecord } from '../listing-builder.ts';
+import type { ListOptions, Listing } from '../listing.ts';
+import { groupOfPath } from '../path-pattern.ts';
+import type { ImageFolderSettings } from '../settings.ts';
+import { quoted } from '../table-records.ts';
+import { decodeImage } from './decode-image.ts';
+import { addRagged, requireColumns, warnOfSplit } from './list-table.ts';
+import { TableSource } from './table-source.ts';
+
+const imageName = /\.(png|jpe?g|bmp|tiff?)$/i;
+
+/** Lists a folder of images. Throws DataError with every problem. */
+export async function listImages(
+  settings: ImageFolderSettings,
+  folder: string,
+  options: ListOptions,
+): Promise<Listing> {
+  const info = await stat(folder).catch((cause: unknown) => {
+    throw new DataError('missing-data', `${folder}: there is no such folder`, { cause });
+  });
+  if (!info.isDirectory())
+    throw new DataError('missing-data', `${folder}: is a file, but a folder of images was expected`);
+  return settings.layout === 'labels'
+    ? listLabelsFile(settings, folder, options)
+    : listClassFolders(settings, folder, options);
+}
+
+/** Every image below a folder without labels: in the order of the labels file if there is one, else by path. Or one file. */
+export async function listUnlabelledImages(
+  settings: ImageFolderSettings,
+  path: string,
+): Promise<{ readonly folder: string; readonly paths: readonly string[] }> {
+  const info = await stat(path).catch((cause: unknown) => {
+    throw new DataError('missing-data', `${path}: there is no such file or folder`, { cause });
+  });
+  if (!info.isDirectory()) return { folder: dirname(path), paths: [basename(path)] };
+  return { folder: path, paths: await listUnlabelledFolder(settings, path) };
+}
+
+async function listUnlabelledFolder(settings: ImageFolderSettings, folder: string): Promise<string[]> {
+  const labels = join(folder, settings.labels);
+  if (settings.layout !== 'labels' || !(await isFile(labels))) {
+    const { images } = await findImages(folder);
+    if (images.length === 0) throw new DataError('missing-data', `${folder}: holds no PNG, JPEG, BMP or TIFF file`);
+    return images;
+  }
+  const source = await TableSource.open(labels, settings.delimiter);
+  try {
+    const column = settings.columns.path;
+    const builder = new ListingBuilder(rulesOf(settings, 0, labels, (row) => source.place(row)));
+    requireColumns(source, [{ column, declared: 'data.columns.path' }], builder.bad);
+    addRagged(source, builder.bad);
+    const paths: string[] = [];
+    for await (const batch of source.read([column])) {
+      for (const { row, cells } of batch) {
+        const [path = null] = cells;
+        await checkPath(builder, folder, row, source.place(row), path);
+        if (path !== null) paths.push(path);
+      }
+    }
+    builder.bad.skipped(0);
+    return paths;
+  } finally {
+    source.close();
+  }
+}
+
+function rulesOf(
+  settings: ImageFolderSettings,
+  seed: number,
+  source: string,
+  place: (row: number) => string,
+): ListingRules {
+  const { splitNames, fractions, classes } = settings;
+  return { seed, splitNames, fractions, classes, source, place };
+}
+
+async function listLabelsFile(settings: ImageFolderSettings, folder: string, options: ListOptions): Promise<Listing> {
+  const { classes, columns } = settings;
+  const source = await TableSource.open(join(folder, settings.labels), settings.delimiter);
+  try {
+    const builder = new ListingBuilder(rulesOf(settings, options.seed, source.file, (row) => source.place(row)));
+    const declared = (['path', 'label', 'group', 'split'] as const).flatMap((role) => {
+      const column = columns[role];
+      return column === undefined ? [] : [{ column, declared: `data.columns.${role}` }];
+    });
+    requireColumns(source, declared, builder.bad);
+    addRagged(source, builder.bad);
+    warnOfSplit(source, settings, builder);
+    const names = declared.map(({ column }) => column);
+    for await (const batch of source.read(names)) {
+      for (const { row, cells } of batch) {
+        const place = source.place(row);
+        const cell = (column: string | undefined) =>
+          column === undefined ? null : (cells[names.indexOf(column)] ?? null);
+        const before = builder.bad.count;
+        const path = cell(columns.path);
+        await checkPath(builder, folder, row, place, path);
+        const text = cell(columns.label);
+        const label = text === null ? -1 : classes.indexOf(text);
+        if (text === null) builder.bad.add(row, `${place}: ${columns.label} is missing`);
+        else if (label < 0)
+          builder.bad.add(row, `${place}: ${columns.label} is ${quoted(text)}, which is none of ${classes.join(', ')}`);
+        for (const column of [columns.group, columns.split])
+          if (column !== undefined && cell(column) === null) builder.bad.add(row, `${place}: ${column} is missing`);
+        if (path === null || builder.bad.count > before) continue;
+        const group = patternGroup(settings, builder, row, place, path) ?? cell(columns.group);
+        builder.add({ row, id: path, group, split: cell(columns.split), label });
+        if (options.checkFiles === true) await checkFile(settings, folder, path, row, builder);
+      }
+    }
+    return builder.finish(options.skipBad ?? 0);
+  } finally {
+    source.close();
+  }
+}
+
+async function listClassFolders(settings: ImageFolderSettings, folder: string, options: ListOptions): Promise<Listing> {
+  const { classes } = settings;
+  const { images, others } = await findImages(folder);
+  const builder = new ListingBuilder(rulesOf(settings, options.seed, folder, (row) => join(folder, images[row]!)));
+  if (others.length > 0)
+    builder.warnings.push(`${folder}: ${others.length} files are no images and were passed over, such as ${others[0]}`);
+  for (const [row, path] of images.entries()) {
+    const place = join(folder, path);
+    const steps = path.split('/');
+    const split = settings.layout === 'part-class-folders' ? (steps.shift() ?? null) : null;
+    const name = steps.length > 1 ? steps[0]! : null;
+    const label = name === null ? -1 : classes.indexOf(name);
+    if (label < 0) {
+      const expected = settings.layout === 'part-class-folders' ? 'PART/CLASS/FILE' : 'CLASS/FILE';
+      builder.bad.add(
+        row,
+        name === null
+          ? `${place}: is not in a class folder, but ${expected} was expected`
+          : `${place}: the class folder is ${quoted(name)}, which is none of ${classes.join(', ')}`,
+      );
+      continue;
+    }
+    const record: SourceRecord = {
+      row,
+      id: path,
+      group: patternGroup(settings, builder, row, place, path),
+      split,
+      label,
+    };
+    builder.add(record);
+    if (options.checkFiles === true) await checkFile(settings, folder, path, row, builder);
+  }
+  return builder.finish(options.skipBad ?? 0);
+}
+
+/** The group that the path names; null where no pattern is declared. A path that does not fit is bad. */
+function patternGroup(
+  { groupPattern }: ImageFolderSettings,
+  builder: ListingBuilder,
+  row: number,
+  place: string,
+  path: string,
+): string | null {
+  if (groupPattern === undefined) return null;
+  const group = groupOfPath(groupPattern, path);
+  if (group === null) builder.bad.add(row, `${place}: ${quoted(path)} does not fit data.groupPattern ${groupPattern}`);
+  return group ?? path;
+}
+
+/** Notes a path that leads out of the folder, is of another kind, or leads to no file. */
+async function checkPath(
+  builder: ListingBuilder,
+  folder: string,
+  row: number,
+  place: string,
+  path: string | null,
+): Promise<void> {
+  if (path === null) builder.bad.add(row, `${place}: the path is missing`);
+  else if (/^([/\\]|[A-Za-z]:)/.test(path) || path.split(/[/\\]/).includes('..'))
+    builder.bad.add(row, `${place}: ${quoted(path)} leads out of the data folder`);
+  else if (!imageName.test(path))
+    builder.bad.add(row, `${place}: ${quoted(path)} is not named as a PNG, JPEG, BMP or TIFF file`);
+  else if (!(await isFile(join(folder, path))))
+    builder.bad.add(row, `${place}: there is no file ${join(folder, path)}`);
+}
+
+async function checkFile(
+  settings: ImageFolderSettings,
+  folder: string,
+  path: string,
+  row: number,
+  builder: ListingBuilder,
+): Promise<void> {
+  const file = join(folder, path);
+  try {
+    await decodeImage(await readFile(file), settings.image, file);
+  } catch (error) {
+    builder.bad.add(row, error instanceof DataError ? error.message : `${file}: cannot be read: ${messageOf(error)}`);
+  }
+}
+
+/** Paths below `folder`, with `/`, in order of their text. Hidden files and folders are passed over. */
+async function findImages(folder: string): Promise<{ images: string[]; others: string[] }> {
+  const images: string[] = [];
+  const others: string[] = [];
+  const seen = new Set<string>();
+  const walk = async (below: string): Promise<void> => {
+    const here = await realpath(join(folder, below));
+    // A link may lead back up.
+    if (seen.has(here)) return;
+    seen.add(here);
+    const entries = await readdir(here);
+    for (const name of entries.toSorted()) {
+      if (name.startsWith('.')) continue;
+      const path = below === '' ? name : `${below}/${name}`;
+      if ((await stat(join(folder, path))).isDirectory()) await walk(path);
+      else (imageName.test(name) ? images : others).push(path);
+    }
+  };
+  await walk('');
+  return { images, others };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  // Whatever the reason that it cannot be looked at, there is no file to read.
+  return stat(path).then(
+    (info) => info.isFile(),
+    () => false,
+  );
+}

@@ -1,0 +1,46 @@
+// Opens a site's images: only the files in its manifest are ever read, each when its row is first loaded.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataError, messageOf } from '../../base/index.ts';
+import { imageData, PixelCache, unlabelledImages, type ImageReading } from '../image-data.ts';
+import type { Manifest, OpenedData, OpenOptions, UnlabelledData } from '../listing.ts';
+import type { ImageFolderSettings } from '../settings.ts';
+import { decodeImage } from './decode-image.ts';
+import { listUnlabelledImages } from './list-images.ts';
+
+/** Opens a manifest's images. */
+export function openImages(
+  settings: ImageFolderSettings,
+  folder: string,
+  manifest: Manifest,
+  options: OpenOptions = {},
+): OpenedData {
+  return imageData(manifest.parts, readingOf(settings, folder, options), manifest.classes);
+}
+
+/** Opens all images of a folder, without labels. */
+export async function openUnlabelledImages(
+  settings: ImageFolderSettings,
+  path: string,
+  options: OpenOptions = {},
+): Promise<UnlabelledData> {
+  const { folder, paths } = await listUnlabelledImages(settings, path);
+  return unlabelledImages(paths, readingOf(settings, folder, options));
+}
+
+function readingOf({ image, augment }: ImageFolderSettings, folder: string, options: OpenOptions): ImageReading {
+  const read = options.readFile ?? readFile;
+  return {
+    image,
+    augment,
+    cache: new PixelCache(options.cacheBytesMax),
+    decode: async (id) => {
+      const file = join(folder, id);
+      const bytes = await read(file).catch((cause: unknown) => {
+        throw new DataError('missing-data', `${file}: cannot be read: ${messageOf(cause)}`, { cause });
+      });
+      return decodeImage(bytes, image, file);
+    },
+  };
+}
