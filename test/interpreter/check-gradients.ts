@@ -41,8 +41,9 @@ function operatorsBetween(graph: Graph, wrt: readonly string[], isFloat: (value:
 
 /** Builds a case's forward graph and appends its gradients. */
 export function differentiated(scenario: Scenario, { build }: GradientCase): Differentiated {
-  const { builder, wrt } = scenario;
+  const { builder } = scenario;
   const values = [build(scenario)].flat();
+  const wrt = scenario.wanted();
   const outputs = values.map((value) => builder.output(value));
   const forward = builder.build();
   const seeds: Record<string, Feed> = {};

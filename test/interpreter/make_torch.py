@@ -19,7 +19,7 @@ cases = []
 
 
 def values(*dims):
-    return torch.round(torch.randn(*dims) * 1000) / 1000
+    return torch.round(torch.randn(dims) * 1000) / 1000
 
 
 def positive(*dims):
@@ -266,6 +266,10 @@ def gradients_at_corners():
     corner("ties", [("Max", {})], torch.maximum, line, other)
     corner("ties", [("Min", {})], torch.minimum, line, other)
     corner("square at 0", [("Mul", {})], lambda a, b: a * b, line, line)
+    corner("at the bounds", [("Clip", {})], torch.clamp, line, torch.tensor(-2.0), torch.tensor(1.0))
+    corner("at 0", [("Pow", {})], torch.pow, torch.tensor([0.0, 0, 0, 1, 2]), torch.tensor([0.0, 1, 2, 3, 0]))
+    corner("at 0", [("ReduceL2", {"keepdims": 0})], torch.norm, torch.zeros(3))
+    corner("at 0", [("ReduceL1", {"keepdims": 0})], lambda x: x.norm(1), line)
     rows = tied(4, 5)
     corner("ties", [("ReduceMax", {"keepdims": 1})], lambda x: x.amax((0, 1), keepdim=True), rows)
     corner("ties", [("ReduceMin", {"keepdims": 1})], lambda x: x.amin((0, 1), keepdim=True), rows)

@@ -60,7 +60,7 @@ export class Scenario {
   readonly builder = new GraphBuilder('case');
   /** The numbers of every input, exact in float32. */
   readonly feeds: Record<string, Feed> = {};
-  /** The inputs whose gradients are wanted. */
+  /** The inputs that have a gradient. */
   readonly wrt: string[] = [];
   /** The batch dimension as it is declared. */
   readonly N: Dim;
@@ -105,7 +105,13 @@ export class Scenario {
     return f64(sizes, values(elementCount(sizes), this.#uniform).map(Math.fround));
   }
 
-  /** A float32 input whose gradient is wanted. */
+  /** The inputs whose gradients are asked for: most of `wrt`, so that rules are also tried with part of their work. */
+  wanted(): string[] {
+    const chosen = this.wrt.filter(() => this.integer(0, 5) > 0);
+    return chosen.length > 0 ? chosen : [...this.wrt];
+  }
+
+  /** A float32 input that has a gradient. */
   input(dims: readonly Dim[], values?: Values): string {
     const name = this.fixed(dims, values);
     this.wrt.push(name);

@@ -9,9 +9,9 @@ function someDims(s: Scenario): [Dim, ...number[]] {
   return [s.N, ...s.integers(s.integer(1, 3), 1, 4)];
 }
 
-/** An axis after the batch's, counted from either end. */
+/** An axis, counted from either end; the batch's only where its size is known. */
 function someAxis(s: Scenario, rank: number): { at: number; given: number } {
-  const at = s.integer(1, rank - 1);
+  const at = s.integer(typeof s.N === 'number' ? 0 : 1, rank - 1);
   return { at, given: s.flag() ? at : at - rank };
 }
 
@@ -19,7 +19,7 @@ const flatten: GradientCase = {
   title: 'Flatten: any axis',
   build: (s) => {
     const dims = someDims(s);
-    return s.add('Flatten', [s.input(dims)], s.flag() ? { axis: int(s.integer(0, dims.length)) } : {});
+    return s.add('Flatten', [s.input(dims)], s.flag() ? { axis: int(s.integer(-dims.length, dims.length)) } : {});
   },
 };
 
@@ -112,6 +112,15 @@ const slice: GradientCase = {
   runs: 24,
 };
 
+const reversedBatch: GradientCase = {
+  title: 'Slice: the whole batch, forwards or backwards',
+  build: (s) => {
+    const x = s.input([s.N, s.integer(1, 3)]);
+    const backwards = [s.list(-1), s.list(-(2 ** 31)), s.list(0), s.list(-1)];
+    return s.add('Slice', s.flag() ? [x, ...backwards] : [x, s.list(0), s.list(2 ** 31 - 1), s.list(0)]);
+  },
+};
+
 const pad: GradientCase = {
   title: 'Pad: constant, positive and negative, all axes or some',
   build: (s) => {
@@ -196,16 +205,25 @@ const embedding: GradientCase = {
 };
 
 const resize: GradientCase = {
-  title: 'Resize: nearest, whole factors',
+  title: 'Resize: nearest, whole factors, every convention that copies blocks',
   build: (s) => {
-    const x = s.input([s.N, s.integer(1, 2), s.integer(1, 3), s.integer(1, 3)]);
-    const scales = s.builder.constant(float32([1, 1, s.integer(1, 3), s.integer(1, 3)]), 'scales');
-    return s.add('Resize', [x, '', scales], {
+    const [height, width, down, across] = s.integers(4, 1, 3) as [number, number, number, number];
+    const x = s.input([s.N, 2, height, width]);
+    const scales = s.builder.constant(float32([1, 1, down, across]), 'scales');
+    const bySize = typeof s.N === 'number' && s.flag();
+    const inputs = bySize ? [x, '', '', s.list(s.records, 2, height * down, width * across)] : [x, '', scales];
+    const [coordinates, rounding] = s.pick<[string, string]>(
+      ['asymmetric', 'floor'],
+      ['half_pixel', 'round_prefer_floor'],
+      ['half_pixel', 'round_prefer_ceil'],
+    );
+    return s.add('Resize', inputs, {
       mode: text('nearest'),
-      coordinate_transformation_mode: text('asymmetric'),
-      nearest_mode: text('floor'),
+      coordinate_transformation_mode: text(coordinates),
+      nearest_mode: text(rounding),
     });
   },
+  runs: 12,
 };
 
 const cast: GradientCase = {
@@ -237,6 +255,7 @@ export const movementCases: readonly GradientCase[] = [
   concat,
   split,
   slice,
+  reversedBatch,
   pad,
   expand,
   expandToBatch,

@@ -61,6 +61,10 @@ function operands(s: Scenario): [Dim[], Dim[]] {
     [[k], [k, n]],
     [[s.N, k], [k]],
     [[k], [k]],
+    [
+      [k, s.N],
+      [s.N, n],
+    ],
   );
 }
 

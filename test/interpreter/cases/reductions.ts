@@ -9,7 +9,10 @@ const reduce = (op: string, values: Values): GradientCase => ({
     const x = s.input([s.N, s.integer(1, 3), s.integer(1, 4)], values);
     const axes = s.pick<readonly number[]>([1], [2], [-1], [1, 2], [-1, 1], [0], [0, 2], [0, 1, 2], []);
     const inputs = axes.length === 0 ? [x] : [x, s.list(...axes)];
-    return s.add(op, inputs, s.flag() ? { keepdims: int(s.integer(0, 1)) } : {});
+    return s.add(op, inputs, {
+      ...(s.flag() ? { keepdims: int(s.integer(0, 1)) } : {}),
+      ...(axes.length === 0 && s.flag() ? { noop_with_empty_axes: int(1) } : {}),
+    });
   },
   runs: 24,
 });

@@ -148,6 +148,25 @@ const convTranspose: GradientCase = {
   runs: 24,
 };
 
+const sizedConvTranspose: GradientCase = {
+  title: 'ConvTranspose: auto_pad and output_shape',
+  build: (s) => {
+    const [kernel, stride, size] = [s.integer(1, 4), s.integer(1, 3), s.integer(2, 3)];
+    fc.pre(kernel >= stride);
+    const x = s.input([s.N, 2, size, size]);
+    const w = s.input([2, 1, kernel, kernel]);
+    const shape = stride * (size - 1) + kernel - s.integer(0, Math.min(2, kernel - 1));
+    const form: Attributes = s.pick<Attributes>(
+      { auto_pad: text('SAME_UPPER') },
+      { auto_pad: text('SAME_LOWER') },
+      { auto_pad: text('VALID') },
+      { output_shape: ints([shape, shape]) },
+    );
+    return s.add('ConvTranspose', [x, w], { strides: ints([stride, stride]), ...form });
+  },
+  runs: 24,
+};
+
 /**
  * A pool's window: padding below the kernel size, as ONNX Runtime demands. Two forms are left out: a window that reads nothing but
  * padding, which has no value, and with `ceil_mode` one that would begin in the padding at the end, which the operator drops but
@@ -232,6 +251,7 @@ export const windowCases: readonly GradientCase[] = [
   autoPaddedConvolution,
   frozenConvolution,
   convTranspose,
+  sizedConvTranspose,
   maxPool,
   plainMaxPool,
   autoPaddedPool('MaxPool'),
