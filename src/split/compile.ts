@@ -4,7 +4,7 @@
 import { differentiate, slotCount } from '../autodiff/index.ts';
 import { ConfigError, EngineError } from '../base/index.ts';
 import type { Network } from '../models/index.ts';
-import { extract, type Graph, GraphBuilder, inferTypes } from '../onnx/index.ts';
+import { type Graph, GraphBuilder, inferTypes } from '../onnx/index.ts';
 import type { Choices, LossKind, OptimizerSettings, Task } from '../protocol/index.ts';
 import { float32 } from '../tensor/index.ts';
 import { keptValues } from './kept.ts';
@@ -19,7 +19,7 @@ import {
   updateGraph,
   weightInputs,
 } from './part-graphs.ts';
-import { cutNetwork } from './pieces.ts';
+import { cutNetwork, extractNeeded } from './pieces.ts';
 
 /** What decides a study's graphs. */
 export interface CompileSettings {
@@ -207,8 +207,8 @@ function forwardAndBackward(
   const kept = keptValues(whole, [result, ...statistics], outputs);
   const inputs = whole.inputs.map((declared) => declared.name);
   return {
-    forward: { ...extract(whole, { inputs, outputs: [result, ...statistics, ...kept] }), name: `${part.part}-forward` },
-    backward: { ...extract(whole, { inputs: [...inputs, ...kept], outputs }), name: `${part.part}-backward` },
+    forward: { ...extractNeeded(whole, { inputs, outputs: [result, ...statistics, ...kept] }), name: `${part.part}-forward` },
+    backward: { ...extractNeeded(whole, { inputs: [...inputs, ...kept], outputs }), name: `${part.part}-backward` },
     kept,
   };
 }

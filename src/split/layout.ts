@@ -2,7 +2,7 @@
 // are packed end to end in one tensor; a large part's go one by one, for packing would copy them at every step.
 
 import { assert, type Seed } from '../base/index.ts';
-import { initialise, type Network, type ParameterSpec } from '../models/index.ts';
+import { initialise, type ParameterSpec } from '../models/index.ts';
 import { type GraphBuilder } from '../onnx/index.ts';
 import type { ParameterGroup, PartLayout } from '../protocol/index.ts';
 import { stateTensors } from '../protocol/index.ts';
@@ -94,9 +94,17 @@ export function valuesFrom(
   return new Map([...take('w', layout.groups), ...take('r', layout.statistics)]);
 }
 
-/** A part's state at the start of training: the network's initial values drawn from `seed`. */
-export function initialState(network: Network, part: string, layout: PartLayout, seed: Seed): Record<string, Tensor> {
-  return stateFrom(part, layout, initialise(network, seed));
+/** A part's state at the start of training: the initial values that its specifications draw from `seed`. */
+export function initialState(
+  part: {
+    readonly part: string;
+    readonly layout: PartLayout;
+    readonly parameters: readonly ParameterSpec[];
+    readonly statistics: readonly ParameterSpec[];
+  },
+  seed: Seed,
+): Record<string, Tensor> {
+  return stateFrom(part.part, part.layout, initialise([...part.parameters, ...part.statistics], seed));
 }
 
 /** Declares a part's groups as inputs of a graph. Returns the parameters' and statistics' values by their own names. */

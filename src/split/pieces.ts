@@ -25,12 +25,14 @@ export interface Piece {
 export function cutNetwork(network: Network, parts: readonly string[], cuts: readonly string[]): readonly Piece[] {
   const whole = trainingGraph(network.graph);
   const inference = inferenceGraph(network.graph);
+  const graphInputs = new Set(whole.graph.inputs.map((value) => value.name));
   const used = new Set<string>();
   return parts.map((part, index) => {
     const input = index === 0 ? 'x' : (cuts[index - 1] as string);
     const output = index === parts.length - 1 ? 'y' : (cuts[index] as string);
     const next = new Map(whole.statistics.map((entry) => [entry.input, entry.output]));
-    const inferencePiece = extract(inference, { inputs: [input, ...weightNames(network)], outputs: [output] });
+    const inputs = [...new Set([input, ...graphInputs])];
+    const inferencePiece = extractNeeded(inference, { inputs: inputs.filter((name) => !name.startsWith('mask:')), outputs: [output] });
     const reads = new Set(inferencePiece.inputs.map((value) => value.name));
     if (index > 0 && reads.has('x')) {
       throw new EngineError(
@@ -51,9 +53,8 @@ export function cutNetwork(network: Network, parts: readonly string[], cuts: rea
     const nextStatistics = new Map(
       statistics.flatMap(({ name }) => (next.has(name) ? [[name, next.get(name) as string] as const] : [])),
     );
-    const masks = whole.masks.map((mask) => mask.name);
-    const training = extract(whole.graph, {
-      inputs: [input, ...weightNames(network), ...masks],
+    const training = extractNeeded(whole.graph, {
+      inputs,
       outputs: [output, ...nextStatistics.values()],
     });
     const present = new Set(training.inputs.map((value) => value.name));
@@ -66,13 +67,14 @@ export function cutNetwork(network: Network, parts: readonly string[], cuts: rea
       parameters,
       statistics,
       nextStatistics,
-      masks: whole.masks
-        .map(({ name, dims, keepProbability }, layer) => ({ name, layer, dims, keepProbability }))
-        .filter(({ name }) => present.has(name)),
+      masks: whole.masks.filter(({ name }) => present.has(name)),
     };
   });
 }
 
-function weightNames(network: Network): string[] {
-  return [...network.parameters, ...network.statistics].map(({ name }) => name);
+/** The part of a graph that computes `outputs`, declaring those of `inputs` that it reads. */
+export function extractNeeded(graph: Graph, part: { readonly inputs: readonly string[]; readonly outputs: readonly string[] }): Graph {
+  const extracted = extract(graph, part);
+  const read = new Set(extracted.nodes.flatMap((node) => node.inputs));
+  return { ...extracted, inputs: extracted.inputs.filter(({ name }) => read.has(name)) };
 }

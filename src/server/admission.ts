@@ -1,0 +1,83 @@
+// Who gets in: a connection says hello with its site's name, its plan's hash and where it stands. Until enrolment exists a name is all
+// there is, so the server listens on loopback only.
+
+import { type Clock, messageOf, ProtocolError, TransportError, withDeadline } from '../base/index.ts';
+import { decodeMessage, type Message, type Plan } from '../protocol/index.ts';
+import type { Connection, Listener } from '../transport/index.ts';
+import { refuse, type ServerSiteLink } from './site-link.ts';
+
+export interface AdmissionOptions {
+  readonly plan: Plan;
+  readonly planHash: string;
+  readonly links: readonly ServerSiteLink[];
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** A connection that has not said hello by then is closed. */
+  readonly helloTimeoutMs: number;
+  /** Called for a site process that starts over while the server's session is further; says whether the study allows it. */
+  readonly restart: (site: number) => boolean;
+  readonly onRefused: (remote: string, reason: string) => void;
+}
+
+/** Accepts connections until the listener closes. Each is served on its own; one that misbehaves costs itself only. */
+export async function admit(listener: Listener, options: AdmissionOptions): Promise<void> {
+  for (;;) {
+    const connection = await listener.accept(options.signal);
+    if (!connection) return;
+    greet(connection, options).catch((error: unknown) => options.onRefused(connection.remote, messageOf(error)));
+  }
+}
+
+async function greet(connection: Connection, options: AdmissionOptions): Promise<void> {
+  try {
+    const frame = await withDeadline(
+      (signal) => connection.receive(signal),
+      options.helloTimeoutMs,
+      'waiting for hello',
+      options.clock,
+      options.signal,
+    );
+    if (!frame) throw new TransportError('closed', 'the peer closed the connection before it said hello');
+    const hello = decodeMessage(frame);
+    const site = siteOf(hello, options.plan, options.planHash);
+    const link = options.links[site] as ServerSiteLink;
+    if (link.connected) throw new ProtocolError('unknown-site', `site ${hello.site} is connected already`);
+    if (hello.sequence === 0 && link.position > 0 && !options.restart(site)) {
+      throw new ProtocolError(
+        'out-of-order',
+        `site ${hello.site} starts over, but the study stands at its message ${link.position}: a site process that was restarted cannot take part again in this version`,
+      );
+    }
+    await link.serve(connection, hello.sequence);
+  } catch (error) {
+    options.onRefused(connection.remote, messageOf(error));
+    const known = error instanceof ProtocolError ? error : new ProtocolError('bad-frame', messageOf(error));
+    // A name that is taken may be the same site's dying connection: it may try again.
+    await refuse(connection, known, known.code === 'unknown-site' && known.message.endsWith('already'));
+  }
+}
+
+/** The site that says hello. Throws ProtocolError when it is not one of the study's or runs another plan. */
+function siteOf(hello: Message, plan: Plan, planHash: string): number {
+  if (hello.kind !== 'hello') throw new ProtocolError('out-of-order', `expected hello, got ${hello.kind}`);
+  const site = plan.sites.indexOf(hello.site);
+  if (site < 0)
+    throw new ProtocolError('unknown-site', `the study has no site ${JSON.stringify(hello.site.slice(0, 64))}`);
+  if (hello.plan !== planHash) {
+    throw new ProtocolError(
+      'plan-mismatch',
+      `site ${hello.site} has another plan than the server: compare the study files and the Septum versions`,
+    );
+  }
+  const extra =
+    hello.tensors.length +
+    hello.scalars.length +
+    hello.text.length +
+    hello.digest.length +
+    hello.epoch +
+    hello.step +
+    hello.part +
+    hello.chunk;
+  if (extra > 0) throw new ProtocolError('bad-field', 'hello carries more than site, plan and position');
+  return site;
+}

@@ -1,0 +1,177 @@
+// `detached`: each site runs its frozen segment once and uploads the activations; the server keeps them on disk and trains alone.
+// From the last upload on no site is needed.
+
+import { assert, ProtocolError, randomStream, sha256Hex } from '../base/index.ts';
+import {
+  CHUNKS_UNACKNOWLEDGED,
+  evaluationRows,
+  type Plan,
+  shareOfStep,
+  type SiteCounts,
+  stepCount,
+} from '../protocol/index.ts';
+import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
+import type { ActivationStore, RowPick, SectionKey } from '../store/index.ts';
+import { bytesOf, type Tensor, tensor } from '../tensor/index.ts';
+import type { ServerSiteLink } from './site-link.ts';
+import type { Training } from './training.ts';
+
+const parts = ['train', 'val', 'test'] as const;
+
+/** The sections that a site uploads, in order, with their records. */
+export function uploadSections(
+  plan: Plan,
+  site: number,
+  counts: SiteCounts,
+): readonly { readonly key: SectionKey; readonly records: number }[] {
+  const name = plan.sites[site] ?? '';
+  const passes = Array.from({ length: plan.training.augmentPasses + 1 }, (_, pass) => ({
+    key: { site: name, part: 'train' as const, pass },
+    records: counts.train,
+  }));
+  return [
+    ...passes,
+    { key: { site: name, part: 'val', pass: 0 }, records: counts.val },
+    { key: { site: name, part: 'test', pass: 0 }, records: counts.test },
+  ];
+}
+
+/** How many of a site's chunks the store holds, counted in the order of the upload up to the first that is missing. */
+export function chunksHeld(plan: Plan, site: number, counts: SiteCounts, store: ActivationStore): number {
+  const rows = evaluationRows(plan);
+  let held = 0;
+  for (const { key, records } of uploadSections(plan, site, counts)) {
+    const { chunkCount } = store.section(key);
+    held += chunkCount;
+    if (chunkCount < Math.ceil(records / rows)) break;
+  }
+  return held;
+}
+
+/** Takes a site's upload to its end. Each chunk is acknowledged only when the store has it on disk. */
+export async function receiveUpload(
+  plan: Plan,
+  link: ServerSiteLink,
+  site: number,
+  counts: SiteCounts,
+  store: ActivationStore,
+): Promise<void> {
+  const rows = evaluationRows(plan);
+  const held = chunksHeld(plan, site, counts, store);
+  let chunk = 0;
+  for (const { key, records } of uploadSections(plan, site, counts)) {
+    for (let index = 0; index < Math.ceil(records / rows); index++, chunk++) {
+      if (chunk < held) continue;
+      const { message } = await link.receive('activations');
+      const [cut, labels, groups] = message.tensors.map((named) => named.tensor) as [
+        Tensor<'float32'>,
+        Tensor,
+        Tensor | undefined,
+      ];
+      if (sha256Hex(...message.tensors.map((named) => bytesOf(named.tensor))) !== message.digest) {
+        throw new ProtocolError(
+          'bad-field',
+          `chunk ${chunk} of site ${key.site} does not have the checksum that it came with`,
+        );
+      }
+      await store.append({
+        ...key,
+        index,
+        activations: cut,
+        labels: Float64Array.from(labels.data as Float32Array),
+        groups: groups ? (groups.data as Int32Array) : new Int32Array(labels.data.length),
+      });
+      if (chunk % CHUNKS_UNACKNOWLEDGED === CHUNKS_UNACKNOWLEDGED - 1) await link.send('acknowledge');
+    }
+  }
+  await store.seal(plan.sites[site] ?? '');
+  await link.send('acknowledge');
+}
+
+/** The pool of a part's rows: every site's, in site order, pass by pass. */
+export class Pool {
+  readonly #picks: RowPick[] = [];
+  readonly #labels: number[] = [];
+  readonly #store: ActivationStore;
+
+  constructor(store: ActivationStore, sections: readonly SectionKey[]) {
+    this.#store = store;
+    for (const key of sections) {
+      const section = store.section(key);
+      for (let row = 0; row < section.rowCount; row++) {
+        this.#picks.push({ section: key, row });
+        this.#labels.push(section.labels[row] ?? Number.NaN);
+      }
+    }
+  }
+
+  get size(): number {
+    return this.#picks.length;
+  }
+
+  /** Activations [rows, …cut] and labels of rows of the pool, in their order. */
+  async take(rows: Int32Array): Promise<{ cut: Tensor; labels: Float64Array }> {
+    const picks = Array.from(rows, (row) => this.#picks[row] as RowPick);
+    return {
+      cut: await this.#store.read(picks),
+      labels: Float64Array.from(rows, (row) => this.#labels[row] ?? Number.NaN),
+    };
+  }
+}
+
+/** The training pool of all sites. */
+export function trainingPool(plan: Plan, counts: readonly SiteCounts[], store: ActivationStore): Pool {
+  const sections = counts.flatMap((own, site) =>
+    uploadSections(plan, site, own)
+      .filter(({ key }) => key.part === 'train')
+      .map(({ key }) => key),
+  );
+  return new Pool(store, sections);
+}
+
+/** One epoch of the server alone: the pool shuffled anew, a step on each batch. */
+export async function trainPoolEpoch(
+  training: Training,
+  study: CompiledStudy,
+  pool: Pool,
+  epoch: number,
+): Promise<void> {
+  const { plan, trunk } = training.options;
+  const steps = stepCount(pool.size, plan.training.batch);
+  const order = randomStream(plan.seed, 'pool-order', [epoch]).permutation(pool.size);
+  const classes = plan.task.kind === 'classification';
+  let from = 0;
+  const rowsOfStep = (step: number): Int32Array => {
+    const count = shareOfStep(pool.size, steps, step);
+    const rows = order.subarray(from, from + count);
+    from += count;
+    return rows;
+  };
+  let next = pool.take(rowsOfStep(0));
+  for (let step = 0; step < steps; step++) {
+    const { cut, labels } = await next;
+    if (step + 1 < steps) {
+      next = pool.take(rowsOfStep(step + 1));
+      next.catch(() => undefined); // The next turn of the loop sees it.
+    }
+    const records = labels.length;
+    const serverStep = epoch * steps + step;
+    const { loss } = await trunk.step('', {
+      cut,
+      labels: classes
+        ? tensor('int32', [records], Int32Array.from(labels))
+        : tensor('float32', [records], Float32Array.from(labels)),
+      weight: training.lossWeights(labels, records),
+      target: training.options.target,
+      hyper: hyperOf(plan.training, {
+        step: serverStep,
+        totalSteps: steps * plan.training.epochs,
+        update: serverStep + 1,
+        scale: 1,
+      }),
+      ...dropoutMasks(plan.seed, masksOf(study, 'trunk'), [{ place: [epoch, step], rows: records }]),
+    });
+    assert(loss.data.length === records, 'a loss for each record');
+    training.tellAlone(epoch, loss, labels);
+  }
+}

@@ -1,0 +1,121 @@
+// The orders in which sites' batches make server steps: one epoch of each (SEMANTICS.md, "Steps, epochs, rounds").
+
+import type { ServerSiteLink } from './site-link.ts';
+import type { Contribution, Training } from './training.ts';
+
+/** Scope of a site's trunk replica. */
+export function replicaScope(site: number): string {
+  return `replica${site}/`;
+}
+
+/** Trains one epoch in the study's order. */
+export async function trainEpoch(training: Training, epoch: number): Promise<void> {
+  const { order } = training.options.plan.choices;
+  switch (order) {
+    case 'union':
+      return unionEpoch(training, epoch);
+    case 'turns':
+      return turnsEpoch(training, epoch);
+    case 'arrival':
+      return arrivalEpoch(training, epoch);
+    case 'none':
+      return averagedEpoch(training, epoch);
+  }
+}
+
+/** One step on all sites' batches together. */
+async function unionEpoch(training: Training, epoch: number): Promise<void> {
+  const { plan, schedule, links } = training.options;
+  const batches = links.map((_, site) => new Map(schedule.batches(site, epoch).map((batch) => [batch.step, batch])));
+  const totalSteps = schedule.scheduledSteps('server');
+  for (let step = 0; step < schedule.serverSteps; step++) {
+    const sites = links.map((_, site) => site).filter((site) => batches[site]?.has(step));
+    const contributions: Contribution[] = [];
+    for (const site of sites) {
+      const batch = batches[site]?.get(step);
+      if (batch) contributions.push(await training.contribution(site, batch));
+    }
+    const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps };
+    await training.step('', contributions, place);
+    if (plan.choices.segments === 'mirrored') await training.mirrorStep(sites, place);
+    if (plan.choices.segments === 'average' && schedule.endsRound(step, schedule.serverSteps))
+      await training.averageSegments();
+  }
+}
+
+/** One site at a time, for a turn. */
+async function turnsEpoch(training: Training, epoch: number): Promise<void> {
+  const { plan, schedule } = training.options;
+  const turns = schedule.turns(epoch);
+  const totalSteps = schedule.scheduledSteps('server');
+  for (const [index, turn] of turns.entries()) {
+    const link = training.link(turn.site);
+    await link.send('turn');
+    if (plan.choices.segments === 'relay' && index > 0) await training.sendSegment(turn.site);
+    const batches = schedule.batches(turn.site, epoch).slice(turn.fromStep, turn.toStep);
+    for (const [offset, batch] of batches.entries()) {
+      const step = epoch * schedule.serverSteps + turn.serverStep + offset;
+      await training.step('', [await training.contribution(turn.site, batch)], { epoch, step, totalSteps });
+    }
+    if (plan.choices.segments === 'relay') {
+      const { state, updates } = await training.receiveSegment(turn.site);
+      training.passed = state;
+      training.passedUpdates = updates;
+    }
+    const roundEnds = turns[index + 1]?.round !== turn.round;
+    if (plan.choices.segments === 'average' && roundEnds) await training.averageSegments();
+  }
+  if (plan.choices.segments === 'relay') await training.sendSegmentToAll();
+}
+
+/** Whichever site's batch is there first. The order is written to a log before it is used, and the log alone determines every bit. */
+async function arrivalEpoch(training: Training, epoch: number): Promise<void> {
+  const { plan, schedule, links, logOrder } = training.options;
+  const batches = links.map((_, site) => [...schedule.batches(site, epoch)]);
+  const totalSteps = schedule.scheduledSteps('server');
+  for (let done = 0; done < schedule.serverSteps; done++) {
+    const site = await firstWithMessage(links, (candidate) => (batches[candidate]?.length ?? 0) > 0);
+    const batch = batches[site]?.shift();
+    if (!batch) throw new TypeError('a site without batches was chosen');
+    const step = epoch * schedule.serverSteps + done;
+    await logOrder({ epoch, site, step });
+    await training.step('', [await training.contribution(site, batch)], { epoch, step, totalSteps });
+  }
+  if (plan.choices.segments === 'average') await training.averageSegments();
+}
+
+/** The site whose oldest unread message is the oldest of all that may go. Waits for one; a lost site is waited for last, by `receive`. */
+async function firstWithMessage(links: readonly ServerSiteLink[], mayGo: (site: number) => boolean): Promise<number> {
+  const candidates = links.map((_, site) => site).filter(mayGo);
+  for (;;) {
+    const ready = candidates.filter((site) => links[site]?.oldestArrival !== undefined);
+    const first = ready.sort((a, b) => (links[a]?.oldestArrival ?? 0) - (links[b]?.oldestArrival ?? 0))[0];
+    if (first !== undefined) return first;
+    await Promise.race(candidates.map((site) => (links[site] as ServerSiteLink).awaitMessage()));
+  }
+}
+
+/** Each site with its own replica of the trunk, side by side; averages at the end of each round. */
+async function averagedEpoch(training: Training, epoch: number): Promise<void> {
+  const { plan, schedule, links } = training.options;
+  const scopes = links.map((_, site) => replicaScope(site));
+  for (let round = 0; round < schedule.averagedRounds; round++) {
+    await Promise.all(
+      links.map(async (_, site) => {
+        const all = schedule.batches(site, epoch);
+        const length = plan.training.roundSteps ?? all.length;
+        const totalSteps = schedule.scheduledSteps(site);
+        for (const batch of all.slice(round * length, (round + 1) * length)) {
+          const step = epoch * all.length + batch.index;
+          await training.step(replicaScope(site), [await training.contribution(site, batch)], {
+            epoch,
+            step,
+            totalSteps,
+          });
+        }
+      }),
+    );
+    await training.averageTrunks(scopes);
+    if (plan.choices.segments === 'average') await training.averageSegments();
+  }
+}

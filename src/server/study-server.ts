@@ -1,0 +1,478 @@
+// One study at the server, from the first hello to the last byte: admission, census, training in the study's order, validation and
+// selection after each epoch, the test part at the end, and what each party then gets.
+
+import { type Clock, DataError, ProtocolError } from '../base/index.ts';
+import type { Engine, EngineInfo } from '../engine/index.ts';
+import {
+  classCountOf,
+  classWeights,
+  inChunks,
+  meanAndSd,
+  type Plan,
+  planHash,
+  Schedule,
+  type ScriptFacts,
+  serverKnowsSegment,
+  Session,
+  type SiteCounts,
+  siteScript,
+  stateTensors,
+} from '../protocol/index.ts';
+import { type CompiledStudy, initialState } from '../split/index.ts';
+import type { ActivationStore } from '../store/index.ts';
+import { float32, type Tensor, tensor } from '../tensor/index.ts';
+import type { Listener } from '../transport/index.ts';
+import { admit } from './admission.ts';
+import { chunksHeld, receiveUpload, trainingPool, trainPoolEpoch } from './detached.ts';
+import { Evaluator, type PartMetrics } from './evaluation.ts';
+import { replicaScope, trainEpoch } from './orders.ts';
+import { ServerSiteLink } from './site-link.ts';
+import { COPY, type StepReport, Training } from './training.ts';
+import { TrunkRunner } from './trunk-runner.ts';
+
+/** What the server of a study is handed. */
+export interface ServerOptions {
+  readonly plan: Plan;
+  readonly study: CompiledStudy;
+  readonly engine: Engine;
+  readonly listener: Listener;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** How long a study waits for a site that is lost. */
+  readonly timeoutMs: number;
+  /** `detached`: where activations are kept. */
+  readonly activations?: ActivationStore;
+  readonly logOrder?: (entry: {
+    readonly epoch: number;
+    readonly site: number;
+    readonly step: number;
+  }) => Promise<void>;
+  /** Called at the end of each epoch with the server's half of the study's state. */
+  readonly commit?: (commit: ServerCommit) => Promise<void>;
+  readonly onEvent?: (event: ServerEvent) => void;
+}
+
+/** The server's half of a commit. */
+export interface ServerCommit {
+  readonly epoch: number;
+  readonly steps: number;
+  readonly engine: EngineInfo;
+  readonly history: readonly EpochRecord[];
+  readonly bestEpoch: number;
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+/** One epoch in the history. */
+export interface EpochRecord {
+  readonly epoch: number;
+  /** Mean training loss over the epoch's records; null with the labels at the sites until they report it. */
+  readonly trainLoss: number | null;
+  readonly val: PartMetrics | null;
+  readonly best: boolean;
+}
+
+export type ServerEvent =
+  | { readonly kind: 'listening'; readonly address: string }
+  | {
+      readonly kind: 'site';
+      readonly site: string;
+      readonly state: 'connected' | 'lost' | 'refused';
+      readonly detail: string;
+    }
+  | { readonly kind: 'refused'; readonly remote: string; readonly reason: string }
+  | {
+      readonly kind: 'counts';
+      readonly counts: Readonly<Record<string, SiteCounts>>;
+      readonly epochs: number;
+      readonly stepsPerEpoch: number;
+    }
+  | { readonly kind: 'step'; readonly report: StepReport }
+  | { readonly kind: 'uploaded'; readonly site: string }
+  | { readonly kind: 'epoch'; readonly record: EpochRecord };
+
+/** What the server has at the end. */
+export interface ServerResult {
+  readonly counts: Readonly<Record<string, SiteCounts>>;
+  readonly val: PartMetrics | null;
+  readonly test: PartMetrics | null;
+  readonly bestEpoch: number;
+  readonly history: readonly EpochRecord[];
+  /** The selected trunk's parameters and statistics by tensor name. */
+  readonly trunk: Readonly<Record<string, Tensor>>;
+  /** The selected segment (and head) by site name, or under '' where there is one for all; absent where only the sites know it. */
+  readonly segments: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  /** [mean, sd] of each standardised input column, and of the regression target last. */
+  readonly standardisation: readonly (readonly [number, number])[];
+  readonly classCounts: readonly number[];
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  /** Seconds from the first to the last training step, validation left out. */
+  readonly trainSeconds: number;
+  readonly trainRecords: number;
+  readonly steps: number;
+  /** Milliseconds in which the server waited for sites' messages, over the training. */
+  readonly waitedMs: number;
+}
+
+interface Pooled {
+  readonly counts: readonly SiteCounts[];
+  readonly classes: readonly number[];
+  readonly moments: readonly (readonly [number, number])[];
+}
+
+export class StudyServer {
+  readonly #options: ServerOptions;
+  readonly #plan: Plan;
+  readonly #facts: ScriptFacts[];
+  readonly #links: readonly ServerSiteLink[];
+  readonly #finished = new AbortController();
+  readonly #history: EpochRecord[] = [];
+  #bestEpoch = -1;
+  #bestValue = Number.NaN;
+  #best: { trunk: Readonly<Record<string, Tensor>>; segment: Readonly<Record<string, Tensor>> | undefined } = {
+    trunk: {},
+    segment: undefined,
+  };
+  #trainMs = 0;
+  #records = 0;
+  #lossSum = 0;
+  #lossRecords = 0;
+  #pooledCounts: readonly SiteCounts[] | undefined;
+
+  constructor(options: ServerOptions) {
+    const { plan, clock, signal, timeoutMs } = options;
+    this.#options = options;
+    this.#plan = plan;
+    this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
+    const hash = planHash(plan);
+    this.#links = plan.sites.map(
+      (site, index) =>
+        new ServerSiteLink(this.#session(index), {
+          site,
+          planHash: hash,
+          clock,
+          signal,
+          timeoutMs,
+          onState: (state, detail) => options.onEvent?.({ kind: 'site', site, state, detail }),
+        }),
+    );
+  }
+
+  /** Runs the study. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
+  async run(): Promise<ServerResult> {
+    const { listener, onEvent, plan, clock, signal } = this.#options;
+    onEvent?.({ kind: 'listening', address: listener.address });
+    const admission = admit(listener, {
+      plan,
+      planHash: planHash(plan),
+      links: this.#links,
+      clock,
+      signal,
+      helloTimeoutMs: 10_000,
+      restart: (site) => this.#restart(site),
+      onRefused: (remote, reason) => onEvent?.({ kind: 'refused', remote, reason }),
+    });
+    try {
+      return await this.#study();
+    } finally {
+      this.#finished.abort();
+      await listener.close();
+      await Promise.all(this.#links.map((link) => link.close()));
+      await admission.catch(() => undefined);
+    }
+  }
+
+  async #study(): Promise<ServerResult> {
+    const { plan, study, engine, clock } = this.#options;
+    const trunk = await TrunkRunner.open(
+      engine,
+      study,
+      plan.choices.segments === 'mirrored' && plan.choices.when === 'live',
+    );
+    const start = initialState(study.parts.trunk, plan.seed);
+    const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];
+    for (const scope of scopes) await trunk.setState(scope, start);
+    const { segment, head } = study.parts;
+    const copy = { ...initialState(segment, plan.seed), ...(head ? initialState(head, plan.seed) : {}) };
+    if (plan.choices.segments === 'mirrored' && plan.choices.when === 'live') await trunk.setState(COPY, copy);
+
+    const pooled = await this.#census();
+    const schedule = new Schedule(
+      plan,
+      pooled.counts.map(({ train }) => train),
+    );
+    const [mean, sd] = pooled.moments.at(-1) ?? [0, 1];
+    const training = new Training({
+      plan,
+      study,
+      links: this.#links,
+      trunk,
+      schedule,
+      counts: pooled.counts,
+      classWeights: classWeights(plan.training.classWeights, pooled.classes),
+      target: float32([mean, sd]),
+      onStep: (report) => this.#step(report),
+      logOrder: this.#options.logOrder ?? (async () => undefined),
+    });
+    training.passed = copy;
+    const evaluator = new Evaluator(training, pooled.counts, scopes[0] ?? '', this.#options.activations);
+
+    let waited = 0;
+    const detached = plan.choices.when === 'detached' ? await this.#uploads(pooled.counts) : undefined;
+    for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
+      const since = clock.nowMs();
+      const waitedAtStart = this.#waitedMs;
+      if (detached) await trainPoolEpoch(training, study, detached, epoch);
+      else await trainEpoch(training, epoch);
+      this.#trainMs += clock.nowMs() - since;
+      waited += this.#waitedMs - waitedAtStart;
+      await this.#endEpoch(training, evaluator, epoch, scopes[0] ?? '');
+    }
+    await trunk.setState(scopes[0] ?? '', this.#best.trunk);
+    const test = await evaluator.part('test', plan.training.epochs);
+    const segments = await this.#handOver(training, trunk);
+    const best = this.#history[this.#bestEpoch];
+    return {
+      counts: Object.fromEntries(plan.sites.map((site, index) => [site, pooled.counts[index] as SiteCounts])),
+      val: best?.val ?? null,
+      test,
+      bestEpoch: this.#bestEpoch,
+      history: this.#history,
+      trunk: this.#best.trunk,
+      segments,
+      standardisation: pooled.moments,
+      classCounts: pooled.classes,
+      bytesUp: this.#links.reduce((sum, link) => sum + link.bytesReceived, 0),
+      bytesDown: this.#links.reduce((sum, link) => sum + link.bytesSent, 0),
+      trainSeconds: this.#trainMs / 1000,
+      trainRecords: this.#records,
+      steps: training.steps,
+      waitedMs: waited,
+    };
+  }
+
+  /** Takes every site's census, adds up, and tells all. */
+  async #census(): Promise<Pooled> {
+    const plan = this.#plan;
+    const classCount = classCountOf(plan);
+    const columns = plan.standardisedColumns + 1;
+    const classes = new Int32Array(3 * classCount);
+    const sums = new Float64Array(3 * columns);
+    const counts: SiteCounts[] = [];
+    for (const [site, link] of this.#links.entries()) {
+      const { message } = await link.receive('census');
+      const [own, ownClasses, ownSums] = message.tensors.map((named) => named.tensor.data) as [
+        Int32Array,
+        Int32Array,
+        Float64Array,
+      ];
+      counts.push(checkCensus(plan, site, own, ownClasses));
+      for (let index = 0; index < classes.length; index++)
+        classes[index] = (classes[index] as number) + (ownClasses[index] ?? 0);
+      for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (ownSums[index] ?? 0);
+    }
+    this.#pooledCounts = counts;
+    const tensors = {
+      counts: tensor(
+        'int32',
+        [counts.length, 3],
+        Int32Array.from(counts.flatMap(({ train, val, test }) => [train, val, test])),
+      ),
+      classes: tensor('int32', [3, classCount], classes),
+      sums: tensor('float64', [columns, 3], sums),
+    };
+    await Promise.all(this.#links.map((link, site) => this.#sendPooled(link, site, tensors)));
+    this.#pooledTensors = tensors;
+    const moments = Array.from({ length: columns }, (_, column) => {
+      const { mean, sd } = meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0);
+      return [mean, sd] as const;
+    });
+    this.#options.onEvent?.({
+      kind: 'counts',
+      counts: Object.fromEntries(plan.sites.map((name, site) => [name, counts[site] as SiteCounts])),
+      epochs: plan.training.epochs,
+      stepsPerEpoch: this.#stepsPerEpoch(counts),
+    });
+    return { counts, classes: Array.from(classes.subarray(0, classCount)), moments };
+  }
+
+  #pooledTensors: Readonly<Record<string, Tensor>> = {};
+
+  async #sendPooled(link: ServerSiteLink, site: number, tensors: Readonly<Record<string, Tensor>>): Promise<void> {
+    const facts = this.#facts[site] as ScriptFacts;
+    const counts = this.#pooledCounts ?? [];
+    facts.counts = counts;
+    const { activations } = this.#options;
+    const own = counts[site];
+    facts.chunksHeld = activations && own ? chunksHeld(this.#plan, site, own, activations) : 0;
+    await link.send('pooled', { tensors, scalars: [facts.chunksHeld] });
+  }
+
+  #stepsPerEpoch(counts: readonly SiteCounts[]): number {
+    const trainCounts = counts.map(({ train }) => train);
+    if (this.#plan.choices.when !== 'detached') return new Schedule(this.#plan, trainCounts).serverSteps;
+    const pool = trainCounts.reduce((sum, count) => sum + count, 0) * (this.#plan.training.augmentPasses + 1);
+    return Math.ceil(pool / this.#plan.training.batch);
+  }
+
+  async #uploads(counts: readonly SiteCounts[]) {
+    const { plan, activations, onEvent } = this.#options;
+    if (!activations) throw new TypeError('detached needs a store of activations');
+    await Promise.all(
+      this.#links.map(async (link, site) => {
+        await this.#upload(link, site, counts[site] as SiteCounts, activations);
+        onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' });
+      }),
+    );
+    return trainingPool(plan, counts, activations);
+  }
+
+  /** One site's upload; a site process that starts over in the middle goes on after the chunks that the store holds. */
+  async #upload(link: ServerSiteLink, site: number, counts: SiteCounts, store: ActivationStore): Promise<void> {
+    for (;;) {
+      const restarts = this.#restarts[site] ?? 0;
+      try {
+        if (restarts > 0) {
+          await link.receive('census');
+          await this.#sendPooled(link, site, this.#pooledTensors);
+        }
+        await receiveUpload(this.#plan, link, site, counts, store);
+        return;
+      } catch (error) {
+        if ((this.#restarts[site] ?? 0) === restarts) throw error;
+      }
+    }
+  }
+
+  readonly #restarts: number[] = [];
+
+  /** `detached`: a site process that was started again may go on with its upload. */
+  #restart(site: number): boolean {
+    if (this.#plan.choices.when !== 'detached' || !this.#pooledCounts) return false;
+    this.#facts[site] = { counts: [], chunksHeld: 0 };
+    this.#restarts[site] = (this.#restarts[site] ?? 0) + 1;
+    this.#links[site]?.restart(this.#session(site));
+    return true;
+  }
+
+  #session(site: number): Session {
+    return new Session('server', siteScript(this.#plan, site, this.#facts[site] as ScriptFacts));
+  }
+
+  #step(report: StepReport): void {
+    this.#records += report.records;
+    if (report.loss !== null) {
+      this.#lossSum += report.loss * report.records;
+      this.#lossRecords += report.records;
+    }
+    this.#options.onEvent?.({ kind: 'step', report });
+  }
+
+  async #endEpoch(training: Training, evaluator: Evaluator, epoch: number, scope: string): Promise<void> {
+    const { plan } = this.#options;
+    const val = await evaluator.part('val', epoch);
+    const value = val?.selection ?? Number.NaN;
+    const better = plan.training.select === 'last' || Number.isNaN(this.#bestValue) || value > this.#bestValue;
+    if (better) {
+      this.#bestEpoch = epoch;
+      this.#bestValue = value;
+      this.#best = {
+        trunk: await training.options.trunk.state('trunk', scope, false),
+        segment: await this.#knownSegment(training),
+      };
+    }
+    const trainLoss = this.#lossRecords > 0 ? this.#lossSum / this.#lossRecords : (val?.trainLoss ?? null);
+    this.#lossSum = 0;
+    this.#lossRecords = 0;
+    const record: EpochRecord = { epoch, trainLoss, val, best: better };
+    this.#history.push(record);
+    if (plan.choices.when !== 'detached') {
+      await Promise.all(
+        this.#links.map((link) =>
+          link.send('verdict', { scalars: [better ? 1 : 0, Number.isFinite(value) ? value : 0] }),
+        ),
+      );
+    }
+    this.#options.onEvent?.({ kind: 'epoch', record });
+    await this.#commit(training, epoch, scope);
+  }
+
+  async #commit(training: Training, epoch: number, scope: string): Promise<void> {
+    const { commit, engine } = this.#options;
+    if (!commit) return;
+    const tensors = {
+      ...(await training.options.trunk.state('trunk', scope, true)),
+      ...(await this.#knownSegment(training)),
+    };
+    await commit({
+      epoch,
+      steps: training.steps,
+      engine: engine.info,
+      history: this.#history,
+      bestEpoch: this.#bestEpoch,
+      tensors,
+    });
+  }
+
+  /** The sites' common segment (and head) as the server knows it, parameters and statistics; undefined with `private`. */
+  async #knownSegment(training: Training): Promise<Record<string, Tensor> | undefined> {
+    const { plan, study } = this.#options;
+    if (!serverKnowsSegment(plan.choices)) return undefined;
+    const parts = study.parts.head ? (['segment', 'head'] as const) : (['segment'] as const);
+    const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
+    const known: Record<string, Tensor> = {};
+    for (const part of parts) {
+      const layout = training.options.trunk.layout(part);
+      if (mirrored) Object.assign(known, await training.options.trunk.state(part, COPY, false));
+      else for (const { name } of stateTensors(part, layout, false)) known[name] = training.passed?.[name] as Tensor;
+    }
+    return known;
+  }
+
+  /** Gives the trunk to the sites and takes their segments, as the plan says; waits until the sites have read it. */
+  async #handOver(training: Training, trunk: TrunkRunner): Promise<Record<string, Readonly<Record<string, Tensor>>>> {
+    const plan = this.#plan;
+    const segments: Record<string, Readonly<Record<string, Tensor>>> = {};
+    if (this.#best.segment) segments[''] = this.#best.segment;
+    await Promise.all(
+      this.#links.map(async (link, site) => {
+        if (plan.choices.when === 'detached' && !link.connected) return;
+        if (plan.trunkToSites) {
+          for (const _ of inChunks(stateTensors('trunk', trunk.layout('trunk'), false))) {
+            await link.send('weights', { tensors: this.#best.trunk, scalars: [training.steps] });
+          }
+        }
+        if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
+          segments[plan.sites[site] ?? ''] = (await training.receiveSegment(site, false)).state;
+        }
+        await link.send('finish');
+        await link.drain(Math.min(30_000, this.#options.timeoutMs));
+      }),
+    );
+    return segments;
+  }
+
+  get #waitedMs(): number {
+    return this.#links.reduce((sum, link) => sum + link.waitedMs, 0);
+  }
+}
+
+function checkCensus(plan: Plan, site: number, counts: Int32Array, classes: Int32Array): SiteCounts {
+  const [train = 0, val = 0, test = 0] = counts;
+  const name = plan.sites[site] ?? '';
+  if (Math.min(train, val, test, ...classes) < 0)
+    throw new ProtocolError('bad-field', `site ${name} reports a negative count`);
+  if (train < plan.minCount) {
+    throw new DataError(
+      'too-few-records',
+      `site ${name} has ${train} training records, the study asks for at least ${plan.minCount} (minCount)`,
+    );
+  }
+  const classCount = classCountOf(plan);
+  [train, val, test].forEach((count, part) => {
+    const sum = classes.subarray(part * classCount, (part + 1) * classCount).reduce((total, one) => total + one, 0);
+    if (sum !== count)
+      throw new ProtocolError('bad-field', `site ${name} reports ${count} records, but ${sum} of all classes`);
+  });
+  return { train, val, test };
+}

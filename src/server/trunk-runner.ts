@@ -1,0 +1,108 @@
+// The server's part of the network at its engine: the trunk, one or several replicas of it, and the server's own copy of a segment that
+// it mirrors. A scope names a replica's tensors at the engine.
+
+import type { Engine, LoadedGraph, Run } from '../engine/index.ts';
+import { type PartLayout, stateTensors } from '../protocol/index.ts';
+import { bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
+import type { Tensor } from '../tensor/index.ts';
+
+export type PartName = 'segment' | 'trunk' | 'head';
+type Tensors = Readonly<Record<string, Tensor>>;
+
+interface Loaded {
+  readonly graph: LoadedGraph;
+  readonly inputs: ReadonlySet<string>;
+}
+
+/** What a training step gives. */
+export interface TrunkStep {
+  /** Loss of each record, unweighted, float32 [N]. */
+  readonly loss: Tensor;
+  /** The cut gradient, float32 [N, …cut]; absent in `detached`. */
+  readonly gradient: Tensor | undefined;
+}
+
+export class TrunkRunner {
+  readonly #engine: Engine;
+  readonly #study: CompiledStudy;
+  readonly #loaded: ReadonlyMap<GraphName, Loaded>;
+
+  private constructor(engine: Engine, study: CompiledStudy, loaded: ReadonlyMap<GraphName, Loaded>) {
+    this.#engine = engine;
+    this.#study = study;
+    this.#loaded = loaded;
+  }
+
+  /** Loads the server's graphs: the trunk's and, with `mirrored`, the updates of its copies. */
+  static async open(engine: Engine, study: CompiledStudy, mirrored: boolean): Promise<TrunkRunner> {
+    const loaded = new Map<GraphName, Loaded>();
+    for (const name of Object.keys(study.graphs) as GraphName[]) {
+      if (!name.startsWith('trunk') && !(mirrored && name.endsWith('-update'))) continue;
+      const graph = graphOf(study, name);
+      loaded.set(name, { graph: await engine.load(graph), inputs: new Set(graph.inputs.map((input) => input.name)) });
+    }
+    return new TrunkRunner(engine, study, loaded);
+  }
+
+  /** Forward, loss, backward and update in one run. Feeds: cut, labels, weight, hyper, target and masks; what the graph has no input for is left out. */
+  async step(scope: string, feeds: Tensors): Promise<TrunkStep> {
+    const hasGradient = graphOf(this.#study, 'trunk-step').outputs.some(({ name }) => name === 'cut.gradient');
+    const results = await this.#engine.run(
+      this.#run('trunk-step', scope, feeds, hasGradient ? ['loss', 'cut.gradient'] : ['loss']),
+    );
+    return { loss: results['loss'] as Tensor, gradient: results['cut.gradient'] };
+  }
+
+  /** With the head at the sites: the trunk's output in training form. Keeps what `backward` needs. */
+  async forward(scope: string, feeds: Tensors): Promise<Tensor> {
+    return (await this.#engine.run(this.#run('trunk-forward', scope, feeds, ['output'])))['output'] as Tensor;
+  }
+
+  /** With the head at the sites: the cut gradient from the output's gradient, and the trunk's update. */
+  async backward(scope: string, feeds: Tensors): Promise<Tensor> {
+    return (await this.#engine.run(this.#run('trunk-backward', scope, feeds, ['cut.gradient'])))[
+      'cut.gradient'
+    ] as Tensor;
+  }
+
+  /** The trunk in inference form: the network's output `y`, or with the head at the sites the trunk's output. */
+  async evaluate(scope: string, cut: Tensor): Promise<Tensor> {
+    const output = this.#study.parts.head ? 'output' : 'y';
+    return (await this.#engine.run(this.#run('trunk-evaluate', scope, { cut }, [output])))[output] as Tensor;
+  }
+
+  /** Updates the server's copy of a part at the sites by the sum of the sites' gradients. */
+  async updateCopy(part: 'segment' | 'head', scope: string, gradients: Tensors, hyper: Tensor): Promise<void> {
+    await this.#engine.put(scoped(scope, gradients));
+    await this.#engine.run(this.#run(`${part}-update`, scope, { hyper }, []));
+  }
+
+  /** A copy of a part's state, by tensor name without the scope. */
+  async state(part: PartName, scope: string, withSlots: boolean): Promise<Record<string, Tensor>> {
+    const names = stateTensors(part, this.layout(part), withSlots).map((spec) => spec.name);
+    const values = await this.#engine.get(names.map((name) => scope + name));
+    return Object.fromEntries(names.map((name) => [name, values[scope + name] as Tensor]));
+  }
+
+  async setState(scope: string, state: Tensors): Promise<void> {
+    await this.#engine.put(scoped(scope, state));
+  }
+
+  layout(part: PartName): PartLayout {
+    const layout = this.#study.parts[part]?.layout;
+    if (!layout) throw new TypeError(`the study has no ${part}`);
+    return layout;
+  }
+
+  #run(name: GraphName, scope: string, feeds: Tensors, fetch: readonly string[]): Run {
+    const loaded = this.#loaded.get(name);
+    if (!loaded) throw new TypeError(`the server does not run ${name}`);
+    const { resident, keep } = bindingsOf(graphOf(this.#study, name), this.#study.kept.trunk, scope);
+    const wanted = Object.fromEntries(Object.entries(feeds).filter(([input]) => loaded.inputs.has(input)));
+    return { graph: loaded.graph, feeds: wanted, resident, keep, fetch };
+  }
+}
+
+function scoped(scope: string, tensors: Tensors): Tensors {
+  return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [scope + name, value]));
+}

@@ -1,0 +1,462 @@
+// A site in a study. It follows its script line by line: what the script has it send it computes and sends, what the script has it
+// receive it waits for and applies. It opens its own records only, and nothing but the script's messages leaves.
+
+import { assert, type Clock, randomStream, sha256Hex, type Seed } from '../base/index.ts';
+import type { Augmenting, OpenedData, Records } from '../data/index.ts';
+import type { Engine } from '../engine/index.ts';
+import {
+  type Batch,
+  classWeights,
+  epochOrder,
+  type Exchange,
+  meanAndSd,
+  partNames,
+  type Plan,
+  planHash,
+  Schedule,
+  type ScriptFacts,
+  Session,
+  type SiteCounts,
+  siteScript,
+} from '../protocol/index.ts';
+import { type CompiledStudy, dropoutMasks, hyperOf, initialState, masksOf } from '../split/index.ts';
+import { bytesOf, float32, type Tensor, tensor, zeros } from '../tensor/index.ts';
+import type { Connection } from '../transport/index.ts';
+import { censusOf } from './census.ts';
+import { SiteLink } from './link.ts';
+import { ReportBuilder } from './report.ts';
+import { SegmentRunner } from './segment-runner.ts';
+
+/** What a site is handed. */
+export interface SiteOptions {
+  readonly plan: Plan;
+  readonly study: CompiledStudy;
+  /** This site's place in `plan.sites`. */
+  readonly index: number;
+  readonly data: OpenedData;
+  readonly engine: Engine;
+  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** With `segmentSeed: site`: the site's secret, 8 to 32 bytes. */
+  readonly secretSeed?: Seed;
+  readonly timeoutMs: number;
+  readonly onEvent?: (event: SiteEvent) => void;
+}
+
+/** What a site tells its operator as it goes. No record, label or value of a patient is in it. */
+export type SiteEvent =
+  | { readonly kind: 'connected' | 'lost'; readonly detail: string }
+  | { readonly kind: 'counts'; readonly counts: SiteCounts }
+  | {
+      readonly kind: 'step';
+      readonly epoch: number;
+      readonly step: number;
+      readonly loss: number | null;
+      readonly records: number;
+    }
+  | { readonly kind: 'uploaded'; readonly chunk: number; readonly records: number }
+  | { readonly kind: 'epoch'; readonly epoch: number; readonly best: boolean };
+
+/** What a site has at the end. */
+export interface SiteResult {
+  readonly counts: SiteCounts;
+  /** The selected segment's (and head's) parameters and statistics by tensor name. */
+  readonly segment: Readonly<Record<string, Tensor>>;
+  /** The selected trunk, if the plan gives it to the sites. */
+  readonly trunk?: Readonly<Record<string, Tensor>>;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly reconnects: number;
+  /** Milliseconds of computing at the engine, and of waiting for the server. */
+  readonly computedMs: number;
+  readonly waitedMs: number;
+}
+
+/** A training batch between its forward and its backward pass. */
+interface Current {
+  readonly batch: Batch;
+  readonly epoch: number;
+  readonly x: Tensor;
+  readonly masks: Readonly<Record<string, Tensor>>;
+  readonly labels: Tensor;
+}
+
+export class SiteAgent {
+  readonly #options: SiteOptions;
+  readonly #plan: Plan;
+  readonly #session: Session;
+  readonly #link: SiteLink;
+  readonly #facts: ScriptFacts = { counts: [], chunksHeld: 0 };
+  #schedule: Schedule | undefined;
+  #weights: readonly number[] = [];
+  #target: Tensor = float32([0, 1]);
+  #runner: SegmentRunner | undefined;
+  #current: Current | undefined;
+  #prefetched: { key: string; current: Promise<Current> } | undefined;
+  #order: { epoch: number; rows: Int32Array } | undefined;
+  #updates = 0;
+  #serverStep = 0;
+  #incoming: Record<string, Tensor> = {};
+  #outgoing: Readonly<Record<string, Tensor>> = {};
+  #best: Readonly<Record<string, Tensor>> = {};
+  #trunk: Record<string, Tensor> = {};
+  #report: ReportBuilder | undefined;
+  #computedMs = 0;
+
+  constructor(options: SiteOptions) {
+    const { plan, index, connect, clock, signal, timeoutMs } = options;
+    this.#options = options;
+    this.#plan = plan;
+    this.#session = new Session('site', siteScript(plan, index, this.#facts));
+    this.#link = new SiteLink({
+      site: plan.sites[index] ?? '',
+      planHash: planHash(plan),
+      session: this.#session,
+      connect,
+      clock,
+      signal,
+      timeoutMs,
+      onState: (kind, detail) => options.onEvent?.({ kind, detail }),
+    });
+  }
+
+  /** Takes part in the study to its end. Rejects with DataError, EngineError, ProtocolError, TransportError, TimeoutError or the signal's reason. */
+  async run(): Promise<SiteResult> {
+    const { engine, study, index, secretSeed } = this.#options;
+    try {
+      const seed = this.#plan.choices.segmentSeed === 'site' ? secretSeed : this.#plan.seed;
+      assert(seed !== undefined, 'segmentSeed: site comes with a secret');
+      const { segment, head } = study.parts;
+      this.#runner = await SegmentRunner.open(engine, study, {
+        ...initialState(segment, seed),
+        ...(head ? initialState(head, seed) : {}),
+      });
+      this.#best = await this.#runner.state(false);
+      for (let line = this.#session.expected; line; line = this.#session.expected) await this.#follow(line);
+      const counts = this.#facts.counts[index];
+      assert(counts, 'the study ended after the census');
+      return {
+        counts,
+        segment: this.#best,
+        ...(this.#plan.trunkToSites ? { trunk: this.#trunk } : {}),
+        bytesSent: this.#link.bytesSent,
+        bytesReceived: this.#link.bytesReceived,
+        reconnects: this.#link.reconnects,
+        computedMs: this.#computedMs,
+        waitedMs: this.#link.waitedMs,
+      };
+    } finally {
+      await this.#prefetched?.current.catch(() => undefined);
+      await this.#link.close();
+    }
+  }
+
+  async #follow(line: Exchange): Promise<void> {
+    switch (line.kind) {
+      case 'census':
+        return this.#link.send('census', { tensors: censusOf(this.#options.data, this.#plan) });
+      case 'pooled':
+        return this.#pooled();
+      case 'activations':
+        return line.batch ? this.#sendBatch(line, line.batch) : this.#sendRows(line);
+      case 'trunk-output':
+        return this.#trunkOutput();
+      case 'output-gradient':
+        return this.#link.send('output-gradient', { tensors: this.#outgoing });
+      case 'cut-gradient':
+        return this.#cutGradient();
+      case 'parameter-gradient':
+        return this.#link.send('parameter-gradient', { tensors: this.#outgoing });
+      case 'gradient-sum':
+        return this.#gradientSum(line);
+      case 'weights':
+        return line.direction === 'up' ? this.#sendWeights(line) : this.#receiveWeights();
+      case 'report':
+        return this.#sendReport();
+      case 'verdict':
+        return this.#verdict();
+      case 'turn':
+        return this.#turn();
+      case 'acknowledge':
+      case 'finish':
+        await this.#link.receive(line.kind);
+        return;
+      case 'hello':
+      case 'welcome':
+      case 'refuse':
+        throw new TypeError(`${line.kind} is in no script`);
+    }
+  }
+
+  async #pooled(): Promise<void> {
+    const { message } = await this.#link.receive('pooled');
+    const [counts, classes, sums] = message.tensors.map(({ tensor: value }) => value.data) as [
+      Int32Array,
+      Int32Array,
+      Float64Array,
+    ];
+    this.#facts.counts = this.#plan.sites.map((_, site) => ({
+      train: counts[3 * site] ?? 0,
+      val: counts[3 * site + 1] ?? 0,
+      test: counts[3 * site + 2] ?? 0,
+    }));
+    this.#facts.chunksHeld = message.scalars[0] ?? 0;
+    const classCount = classes.length / 3;
+    this.#weights = classWeights(this.#plan.training.classWeights, Array.from(classes.slice(0, classCount)));
+    const moments = Array.from({ length: this.#plan.standardisedColumns + 1 }, (_, column) =>
+      meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0),
+    );
+    const target = moments.pop();
+    this.#target = float32([target?.mean ?? 0, target?.sd ?? 1]);
+    if (moments.length > 0) {
+      this.#options.data.pooling.setStandardisation({
+        mean: moments.map(({ mean }) => mean),
+        sd: moments.map(({ sd }) => sd),
+      });
+    }
+    const trainCounts = this.#facts.counts.map(({ train }) => train);
+    this.#schedule = new Schedule(this.#plan, trainCounts);
+    const own = this.#facts.counts[this.#options.index];
+    if (own) this.#options.onEvent?.({ kind: 'counts', counts: own });
+  }
+
+  /** Sends a training batch's activations, and starts loading the next batch. */
+  async #sendBatch(line: Exchange, batch: Batch): Promise<void> {
+    const current = await this.#take(line.epoch, batch);
+    this.#current = current;
+    const cut = await this.#compute(() => this.#segment.forward(current.x, current.masks));
+    await this.#link.send('activations', { tensors: { cut, labels: current.labels } });
+    const next = this.#batches(line.epoch)[batch.index + 1];
+    if (next) this.#prefetch(line.epoch, next);
+    else if (line.epoch + 1 < this.#plan.training.epochs)
+      this.#prefetch(line.epoch + 1, this.#batches(line.epoch + 1)[0] as Batch);
+  }
+
+  /** Sends activations of records in inference form: validation, test, or a chunk of a `detached` upload. */
+  async #sendRows(line: Exchange): Promise<void> {
+    const part = partNames[line.part] ?? 'train';
+    const records = this.#options.data.parts[part];
+    const range = line.records;
+    assert(range, 'activations are about records');
+    const rows = Int32Array.from({ length: range.count }, (_, row) => range.from + row);
+    const pass = line.digest ? line.epoch : 0;
+    const augmenting: Augmenting = {
+      studySeed: this.#plan.seed,
+      siteIndex: this.#options.index,
+      epoch: pass,
+      batchIndex: line.chunk,
+    };
+    const x = await (pass > 0 ? records.load(rows, augmenting) : records.load(rows));
+    const cut = await this.#compute(() => this.#segment.evaluate(x));
+    const tensors: Record<string, Tensor> = { cut, labels: this.#labelsOf(records, rows) };
+    tensors['groups'] = tensor(
+      'int32',
+      [rows.length],
+      Int32Array.from(rows, (row) => records.groups[row] ?? 0),
+    );
+    if (this.#plan.choices.labels === 'site')
+      this.#report ??= new ReportBuilder(this.#plan, records, this.#target, this.#weights);
+    if (line.digest) {
+      const values = line.tensors.map((spec) => tensors[spec.name] as Tensor);
+      await this.#link.send('activations', { tensors, digest: sha256Hex(...values.map(bytesOf)) });
+      this.#options.onEvent?.({ kind: 'uploaded', chunk: line.chunk, records: rows.length });
+    } else {
+      await this.#link.send('activations', { tensors });
+    }
+  }
+
+  /** The trunk's output came back to the head: in training its loss and gradient, else its predictions. */
+  async #trunkOutput(): Promise<void> {
+    const { message, line } = await this.#link.receive('trunk-output');
+    const output = message.tensors[0]?.tensor as Tensor;
+    if (!line.batch) {
+      const y = await this.#compute(() => this.#segment.evaluateHead(output));
+      this.#report?.add(y, line.records?.from ?? 0);
+      return;
+    }
+    const current = this.#current as Current;
+    const total = message.scalars[0] ?? 0;
+    const weight = this.#lossWeights(current, total);
+    const { loss, gradient } = await this.#compute(() =>
+      this.#segment.headStep(output, { labels: current.labels, weight, target: this.#target, ...current.masks }),
+    );
+    this.#outgoing = { output: gradient };
+    this.#tellStep(current, dot(loss, weight));
+  }
+
+  async #cutGradient(): Promise<void> {
+    const { message } = await this.#link.receive('cut-gradient');
+    const current = this.#current as Current;
+    const gradient = message.tensors[0]?.tensor as Tensor;
+    if (this.#plan.choices.labels === 'server') this.#tellStep(current, message.scalars[0] ?? 0);
+    if (this.#plan.choices.segments === 'mirrored') {
+      this.#outgoing = await this.#compute(() => this.#segment.gradients(current.x, current.masks, gradient));
+      return;
+    }
+    const { step, scale } = this.#placeOf(current);
+    const hyper = this.#hyper(step, scale);
+    await this.#compute(() => this.#segment.learn(current.x, current.masks, gradient, hyper));
+  }
+
+  async #gradientSum(line: Exchange): Promise<void> {
+    const { message } = await this.#link.receive('gradient-sum');
+    const sums = Object.fromEntries(message.tensors.map(({ name, tensor: value }) => [name, value]));
+    const schedule = this.#schedule as Schedule;
+    const hyper = this.#hyper(line.epoch * schedule.serverSteps + line.step, 1);
+    await this.#compute(() => this.#segment.update(sums, hyper));
+  }
+
+  /** The server step that the learning rate counts, and the factor that makes the cut gradient that of the mean over the own batch. */
+  #placeOf({ batch, epoch }: Current): { step: number; scale: number } {
+    const schedule = this.#schedule as Schedule;
+    const { order } = this.#plan.choices;
+    const before = epoch * schedule.serverSteps;
+    if (order === 'union') {
+      const records = schedule.sharesOfStep(epoch, batch.step).reduce((sum, share) => sum + share, 0);
+      return { step: before + batch.step, scale: records / batch.count };
+    }
+    if (order === 'turns') return { step: before + this.#serverStep + batch.step, scale: 1 };
+    return { step: epoch * this.#batches(epoch).length + batch.index, scale: 1 };
+  }
+
+  async #turn(): Promise<void> {
+    const { line } = await this.#link.receive('turn');
+    const schedule = this.#schedule as Schedule;
+    const turn = schedule
+      .turns(line.epoch)
+      .find(({ site, fromStep }) => site === this.#options.index && fromStep === line.step);
+    assert(turn, 'the script follows the schedule');
+    this.#serverStep = turn.serverStep - turn.fromStep;
+  }
+
+  async #sendWeights(line: Exchange): Promise<void> {
+    const final = line.epoch === this.#plan.training.epochs;
+    if (line.chunk === 0) this.#outgoing = final ? this.#best : await this.#segment.state(true);
+    await this.#link.send('weights', {
+      tensors: this.#outgoing,
+      scalars: Array.from({ length: line.scalars }, () => this.#updates),
+    });
+  }
+
+  async #receiveWeights(): Promise<void> {
+    const { message, line } = await this.#link.receive('weights');
+    if (line.epoch === this.#plan.training.epochs) {
+      for (const { name, tensor: value } of message.tensors) this.#trunk[name] = value;
+      return;
+    }
+    const state = Object.fromEntries(message.tensors.map(({ name, tensor: value }) => [name, value]));
+    this.#updates = message.scalars[0] ?? this.#updates;
+    await this.#segment.setState(state);
+  }
+
+  async #sendReport(): Promise<void> {
+    const records = this.#options.data.parts[partNames[this.#session.expected?.part ?? 1] ?? 'val'];
+    const report = this.#report ?? new ReportBuilder(this.#plan, records, this.#target, this.#weights);
+    this.#report = undefined;
+    await this.#link.send('report', { tensors: report.tensors() });
+  }
+
+  async #verdict(): Promise<void> {
+    const { message, line } = await this.#link.receive('verdict');
+    const best = message.scalars[0] === 1;
+    if (best) this.#best = await this.#segment.state(false);
+    this.#options.onEvent?.({ kind: 'epoch', epoch: line.epoch, best });
+    if (line.epoch + 1 === this.#plan.training.epochs) await this.#segment.setState(this.#best);
+  }
+
+  // Batches
+
+  #batches(epoch: number): readonly Batch[] {
+    return (this.#schedule as Schedule).batches(this.#options.index, epoch);
+  }
+
+  async #take(epoch: number, batch: Batch): Promise<Current> {
+    this.#prefetch(epoch, batch);
+    const current = this.#prefetched?.current as Promise<Current>;
+    this.#prefetched = undefined;
+    return current;
+  }
+
+  #prefetch(epoch: number, batch: Batch): void {
+    const key = `${epoch}/${batch.index}`;
+    if (this.#prefetched?.key === key) return;
+    const current = this.#load(epoch, batch);
+    current.catch(() => undefined); // Whoever takes the batch sees the error.
+    this.#prefetched = { key, current };
+  }
+
+  async #load(epoch: number, batch: Batch): Promise<Current> {
+    const { index, data, study } = this.#options;
+    const records = data.parts.train;
+    if (this.#order?.epoch !== epoch)
+      this.#order = { epoch, rows: epochOrder(this.#plan.seed, index, epoch, records.count) };
+    const rows = this.#order.rows.slice(batch.from, batch.from + batch.count);
+    const place = [index, epoch, batch.index];
+    const x = await records.load(rows, {
+      studySeed: this.#plan.seed,
+      siteIndex: index,
+      epoch,
+      batchIndex: batch.index,
+    });
+    const specs = [...masksOf(study, 'segment'), ...masksOf(study, 'head')];
+    return {
+      batch,
+      epoch,
+      x,
+      masks: dropoutMasks(this.#plan.seed, specs, [{ place, rows: batch.count }]),
+      labels: this.#labelsOf(records, rows),
+    };
+  }
+
+  #labelsOf(records: Records, rows: Int32Array): Tensor {
+    return this.#plan.task.kind === 'classification'
+      ? tensor(
+          'int32',
+          [rows.length],
+          Int32Array.from(rows, (row) => records.labels[row] ?? -1),
+        )
+      : tensor(
+          'float32',
+          [rows.length],
+          Float32Array.from(rows, (row) => records.labels[row] ?? Number.NaN),
+        );
+  }
+
+  /** Each record's factor in the step's loss: its class's weight over the records of the step. */
+  #lossWeights({ labels }: Current, records: number): Tensor {
+    const weight = zeros('float32', labels.dims);
+    const classes = this.#plan.task.kind === 'classification';
+    for (let row = 0; row < weight.data.length; row++) {
+      weight.data[row] = (classes ? (this.#weights[Number(labels.data[row])] ?? 0) : 1) / records;
+    }
+    return weight;
+  }
+
+  #hyper(step: number, scale: number): Tensor {
+    this.#updates += 1;
+    const totalSteps = (this.#schedule as Schedule).scheduledSteps(this.#options.index);
+    return hyperOf(this.#plan.training, { step, totalSteps, update: this.#updates, scale });
+  }
+
+  get #segment(): SegmentRunner {
+    return this.#runner as SegmentRunner;
+  }
+
+  async #compute<T>(work: () => Promise<T>): Promise<T> {
+    const since = this.#options.clock.nowMs();
+    const result = await work();
+    this.#computedMs += this.#options.clock.nowMs() - since;
+    return result;
+  }
+
+  #tellStep({ batch, epoch }: Current, loss: number): void {
+    this.#options.onEvent?.({ kind: 'step', epoch, step: batch.step, loss, records: batch.count });
+  }
+}
+
+function dot(a: Tensor, b: Tensor): number {
+  let sum = 0;
+  for (let index = 0; index < a.data.length; index++) sum += Number(a.data[index]) * Number(b.data[index]);
+  return sum;
+}

@@ -1,0 +1,131 @@
+// The site's part of the network at its engine: the privacy-preserving layer and whatever else lies before the cut and, with the labels
+// at the site, the head. Parameters and optimizer state live in the engine; batches go in, activations and gradients come out.
+
+import type { Engine, LoadedGraph, Run } from '../engine/index.ts';
+import { type PartLayout, stateTensors } from '../protocol/index.ts';
+import { type Bindings, bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
+import type { Tensor } from '../tensor/index.ts';
+
+type Part = 'segment' | 'head';
+type Tensors = Readonly<Record<string, Tensor>>;
+
+interface Loaded {
+  readonly graph: LoadedGraph;
+  readonly inputs: ReadonlySet<string>;
+  readonly bindings: Bindings;
+}
+
+/** What a head's step gives. */
+export interface HeadStep {
+  /** Loss of each record, float32 [N]. */
+  readonly loss: Tensor;
+  /** Gradient of the trunk's output, float32 [N, …]. */
+  readonly gradient: Tensor;
+}
+
+export class SegmentRunner {
+  readonly #engine: Engine;
+  readonly #study: CompiledStudy;
+  readonly #loaded: ReadonlyMap<GraphName, Loaded>;
+
+  private constructor(engine: Engine, study: CompiledStudy, loaded: ReadonlyMap<GraphName, Loaded>) {
+    this.#engine = engine;
+    this.#study = study;
+    this.#loaded = loaded;
+  }
+
+  /** Loads the site's graphs and puts the starting state at the engine. */
+  static async open(engine: Engine, study: CompiledStudy, state: Tensors): Promise<SegmentRunner> {
+    const loaded = new Map<GraphName, Loaded>();
+    for (const name of Object.keys(study.graphs) as GraphName[]) {
+      if (name.startsWith('trunk')) continue;
+      const graph = graphOf(study, name);
+      const inputs = new Set(graph.inputs.map((input) => input.name));
+      loaded.set(name, { graph: await engine.load(graph), inputs, bindings: bindingsOf(graph, study.kept.segment) });
+    }
+    await engine.put(state);
+    return new SegmentRunner(engine, study, loaded);
+  }
+
+  /** The activations of a training batch, float32 [N, …cut]. Keeps what `backward` needs; dropout masks by input name. */
+  async forward(x: Tensor, masks: Tensors): Promise<Tensor> {
+    return one(await this.#engine.run(this.#run('segment-forward', { x, ...masks }, ['cut'])), 'cut');
+  }
+
+  /** The activations of records in inference form. */
+  async evaluate(x: Tensor): Promise<Tensor> {
+    return one(await this.#engine.run(this.#run('segment-evaluate', { x }, ['cut'])), 'cut');
+  }
+
+  /** Loss and backward pass of the head on the trunk's output. Its parameters' gradients stay at the engine. */
+  async headStep(output: Tensor, feeds: Tensors): Promise<HeadStep> {
+    const results = await this.#engine.run(this.#run('head-step', { output, ...feeds }, ['loss', 'output.gradient']));
+    return { loss: one(results, 'loss'), gradient: one(results, 'output.gradient') };
+  }
+
+  /** The network's output from the trunk's, in inference form. */
+  async evaluateHead(output: Tensor): Promise<Tensor> {
+    return one(await this.#engine.run(this.#run('head-evaluate', { output }, ['y'])), 'y');
+  }
+
+  /** Backward pass of the batch that `forward` saw, and the update of segment and head by their own gradients. */
+  async learn(x: Tensor, masks: Tensors, cutGradient: Tensor, hyper: Tensor): Promise<void> {
+    const runs = [this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient })];
+    for (const part of this.parts) runs.push(this.#run(`${part}-update`, { hyper }));
+    await this.#engine.runAll(runs);
+  }
+
+  /** Backward pass without an update: the gradients of all parameters at the site. */
+  async gradients(x: Tensor, masks: Tensors, cutGradient: Tensor): Promise<Record<string, Tensor>> {
+    await this.#engine.run(this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient }));
+    return this.#engine.get(this.#gradientNames());
+  }
+
+  /** Updates segment and head by gradients from outside. */
+  async update(gradients: Tensors, hyper: Tensor): Promise<void> {
+    await this.#engine.put(gradients);
+    await this.#engine.runAll(this.parts.map((part) => this.#run(`${part}-update`, { hyper })));
+  }
+
+  /** A copy of the parameters and statistics, with the optimizer's state if asked for. */
+  async state(withSlots: boolean): Promise<Record<string, Tensor>> {
+    return this.#engine.get(
+      this.parts.flatMap((part) => stateTensors(part, this.#layout(part), withSlots).map((spec) => spec.name)),
+    );
+  }
+
+  /** Replaces parameters, statistics or optimizer state by name. */
+  async setState(state: Tensors): Promise<void> {
+    await this.#engine.put(state);
+  }
+
+  /** The parts at the site. */
+  get parts(): readonly Part[] {
+    return this.#study.parts.head ? ['segment', 'head'] : ['segment'];
+  }
+
+  #layout(part: Part): PartLayout {
+    return (part === 'head' && this.#study.parts.head ? this.#study.parts.head : this.#study.parts.segment).layout;
+  }
+
+  #gradientNames(): string[] {
+    return this.parts.flatMap((part) => this.#layout(part).groups.map((_, index) => `${part}.g${index}`));
+  }
+
+  #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = []): Run {
+    const loaded = this.#loaded.get(name);
+    if (!loaded) throw new TypeError(`the study has no graph ${name}`);
+    const wanted = Object.fromEntries(Object.entries(feeds).filter(([input]) => loaded.inputs.has(input)));
+    return {
+      graph: loaded.graph,
+      feeds: wanted,
+      resident: loaded.bindings.resident,
+      keep: loaded.bindings.keep,
+      fetch,
+    };
+  }
+}
+
+function one(results: Tensors, name: string): Tensor {
+  return results[name] as Tensor;
+}

@@ -1,0 +1,171 @@
+// From what a study file says to its plan: the network is compiled, and everything that follows from it (shapes, layouts, hashes, what
+// each message costs, who learns what) is written down. A site that holds the plan compiles the same graphs again.
+
+import { ConfigError } from '../base/index.ts';
+import { namedNetwork, type Network, networkFromModel } from '../models/index.ts';
+import { graphHash, readModel } from '../onnx/index.ts';
+import { checkChoices, type LossKind, partsAtSite, type Plan, serverKnowsSegment } from '../protocol/index.ts';
+import { elementCount } from '../tensor/index.ts';
+import { type CompiledStudy, compileStudy } from './compile.ts';
+
+/** What a plan is made from: the plan's own fields, less those that follow from the network. */
+export type PlanSettings = Pick<
+  Plan,
+  | 'study'
+  | 'seed'
+  | 'sites'
+  | 'choices'
+  | 'training'
+  | 'task'
+  | 'data'
+  | 'standardisedColumns'
+  | 'minCount'
+  | 'trunkToSites'
+  | 'segmentsToServer'
+> & {
+  readonly network: {
+    readonly name: string;
+    readonly options: Plan['network']['options'];
+    readonly loss: LossKind;
+    /** Where to cut, and where the head begins; default: the network's own. */
+    readonly cut?: string | undefined;
+    readonly headCut?: string | undefined;
+    /** The bytes of the user's .onnx file, and their SHA-256. */
+    readonly file?: { readonly bytes: Uint8Array; readonly sha256: string } | undefined;
+  };
+};
+
+/** A plan with the study that it describes. */
+export interface PlannedStudy {
+  readonly plan: Plan;
+  readonly study: CompiledStudy;
+}
+
+/** Compiles the network and completes the plan. Throws ConfigError or EngineError that says what does not fit. */
+export function makePlan(settings: PlanSettings): PlannedStudy {
+  checkChoices(settings.choices);
+  if (settings.training.batch < settings.sites.length && settings.choices.order === 'union') {
+    throw new ConfigError(
+      'bad-study',
+      `training.batch is ${settings.training.batch}, but there are ${settings.sites.length} sites: a step takes at least one record a site`,
+    );
+  }
+  const network = networkOf(settings.network);
+  const { choices, training, task } = settings;
+  const { loss } = settings.network;
+  const study = compileStudy({
+    network,
+    choices,
+    loss,
+    task,
+    optimizer: training.optimizer,
+    clipNorm: training.clipNorm,
+  });
+  const { segment, trunk, head } = study.parts;
+  const plan: Plan = {
+    format: 1,
+    study: settings.study,
+    seed: settings.seed,
+    sites: [...settings.sites],
+    choices,
+    network: {
+      name: settings.network.name,
+      options: settings.network.options,
+      ...(settings.network.file ? { file: settings.network.file.sha256 } : {}),
+      inputDims: [...network.inputDims],
+      cut: network.cut,
+      cutDims: [...study.cutDims],
+      ...(study.trunkOutputDims ? { headCut: network.headCut, trunkOutputDims: [...study.trunkOutputDims] } : {}),
+      outputDims: [...study.outputDims],
+      loss,
+    },
+    training,
+    task,
+    data: settings.data,
+    standardisedColumns: settings.standardisedColumns,
+    minCount: settings.minCount,
+    layouts: { segment: segment.layout, trunk: trunk.layout, ...(head ? { head: head.layout } : {}) },
+    graphs: Object.fromEntries(Object.entries(study.graphs).map(([name, graph]) => [name, graphHash(graph)])),
+    trunkToSites: settings.trunkToSites,
+    segmentsToServer: settings.segmentsToServer,
+    statements: [],
+    leaves: [],
+  };
+  return { plan: { ...plan, statements: statementsOf(plan), leaves: leavesOf(plan) }, study };
+}
+
+/** The network that settings name, cut where they say. */
+function networkOf(settings: PlanSettings['network']): Network {
+  const { name, options, cut, headCut, file } = settings;
+  if (file) {
+    if (cut === undefined) throw new ConfigError('bad-study', `network ${name}: say where to cut it (network.cut)`);
+    return networkFromModel(readModel(file.bytes), { cut, ...(headCut === undefined ? {} : { headCut }) });
+  }
+  const network = namedNetwork(name, options);
+  return { ...network, cut: cut ?? network.cut, headCut: headCut ?? network.headCut };
+}
+
+/** Who learns what, in plain words: shown before a site takes part. */
+function statementsOf(plan: Plan): string[] {
+  const { choices, training } = plan;
+  const statements: string[] = [];
+  statements.push(
+    choices.when === 'detached'
+      ? `Each record's activations leave once for each of ${training.augmentPasses + 1} passes; no gradient returns.`
+      : `Each training record's activations leave once an epoch, for ${training.epochs} epochs; a cut gradient returns for each.`,
+  );
+  statements.push(
+    choices.labels === 'server'
+      ? 'Labels (diagnoses or target values) leave with the activations; with validation and test records also an opaque group number.'
+      : 'Labels do not leave. Record counts, loss sums and score histograms by class do, once an epoch.',
+  );
+  statements.push('Record and class counts of each part, and sums of the numeric columns, leave once before training.');
+  if (choices.segments === 'mirrored' && choices.when === 'detached')
+    statements.push('The server knows the frozen segment: it follows from the study seed.');
+  else if (choices.segments === 'mirrored')
+    statements.push('The server knows the segment: it sees the gradient of its parameters at every step.');
+  else if (serverKnowsSegment(choices))
+    statements.push('The server knows the segment: the sites send it to be averaged or passed on.');
+  else if (choices.segmentSeed === 'study')
+    statements.push(
+      'The server knows the segment at its start (it follows from the study seed), not as it is trained.',
+    );
+  else statements.push('The segment starts from a secret of the site; the server never learns it.');
+  if (choices.labels === 'site' && serverKnowsSegment(choices)) {
+    statements.push(
+      'The server knows the head too: it can compute label counts of a step, and look labels up from the histograms.',
+    );
+  }
+  if (plan.segmentsToServer && !serverKnowsSegment(choices))
+    statements.push('Each site sends its segment to the server at the end.');
+  if (plan.trunkToSites) statements.push('Each site receives the trunk at the end.');
+  return statements;
+}
+
+/** What leaves and comes back, in bytes of tensors. */
+function leavesOf(plan: Plan): Plan['leaves'] {
+  const { choices } = plan;
+  const cut = 4 * elementCount(plan.network.cutDims);
+  const label = choices.labels === 'server' ? 4 : 0;
+  const leaves: Plan['leaves'] = [{ kind: 'activations', direction: 'up', bytes: cut + label, per: 'record' }];
+  const segment = partsAtSite(plan).reduce(
+    (sum, part) =>
+      sum + (plan.layouts[part]?.groups ?? []).reduce((bytes, group) => bytes + 4 * elementCount(group.dims), 0),
+    0,
+  );
+  if (choices.when !== 'detached') leaves.push({ kind: 'cut-gradient', direction: 'down', bytes: cut, per: 'record' });
+  if (plan.network.trunkOutputDims && choices.labels === 'site') {
+    const output = 4 * elementCount(plan.network.trunkOutputDims);
+    leaves.push(
+      { kind: 'trunk-output', direction: 'down', bytes: output, per: 'record' },
+      { kind: 'output-gradient', direction: 'up', bytes: output, per: 'record' },
+    );
+  }
+  if (choices.segments === 'mirrored' && choices.when !== 'detached') {
+    leaves.push(
+      { kind: 'parameter-gradient', direction: 'up', bytes: segment, per: 'message' },
+      { kind: 'gradient-sum', direction: 'down', bytes: segment, per: 'message' },
+    );
+  }
+  return leaves;
+}
