@@ -1,0 +1,10 @@
+export { type AucInterval, macroAuc, rocAuc } from './auc.ts';
+export * from './calibration.ts';
+export * from './classification.ts';
+export * from './confusion.ts';
+export * from './linear-baseline.ts';
+export * from './losses.ts';
+export * from './regression.ts';
+export * from './roc-curve.ts';
+export * from './score-histogram.ts';
+export * from './selection.ts';
