@@ -1,6 +1,6 @@
 // Which buffers move with a message to or from the engine's thread.
 
-import type { Tensor } from '../../tensor/index.ts';
+import { allocate, type Tensor } from '../../tensor/index.ts';
 import type { Tensors } from './messages.ts';
 
 /** Every buffer of the tensors, once. */
@@ -16,7 +16,10 @@ export function buffersOf(sets: readonly Tensors[]): ArrayBuffer[] {
  */
 export function movable(tensors: Readonly<Record<string, Tensor>>, transfer: boolean): Tensors {
   const result: Tensors = {};
-  for (const [name, { dtype, dims, data }] of Object.entries(tensors))
-    result[name] = { dtype, dims: [...dims], data: transfer ? data : data.slice() };
+  for (const [name, { dtype, dims, data }] of Object.entries(tensors)) {
+    // No elements: an empty batch, or a buffer that was moved away before, which the engine then names as too short.
+    const moved = data.length === 0 ? allocate(dtype, 0) : transfer ? data : data.slice();
+    result[name] = { dtype, dims: [...dims], data: moved };
+  }
   return result;
 }

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { readdir, stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { EngineError } from '../../base/index.ts';
 import { GraphBuilder } from '../../onnx/index.ts';
-import { float32 } from '../../tensor/index.ts';
+import { float32, tensor } from '../../tensor/index.ts';
 import { openEngine, providersHere } from './index.ts';
 import { NodeEngine } from './node-engine.ts';
 import { WorkerChannel } from './worker-channel.ts';
@@ -68,6 +69,44 @@ describe('opening an engine', () => {
     const program = `import { openEngine } from '${index}'; await openEngine({ threads: 1 }); console.log('opened');`;
     const ran = spawnSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 30_000 });
     expect([ran.status, ran.stdout.toString(), ran.stderr.toString()]).toEqual([0, 'opened\n', '']);
+  });
+});
+
+describe('buffers that move', () => {
+  test('a tensor whose buffer was transferred before is named', async () => {
+    await using engine = await openEngine({ threads: 1 });
+    const x = float32([1, 2]);
+    await engine.put({ x }, { transfer: true });
+    expect(x.data.length).toBe(0);
+    const message = /"x": \[2\] needs 2 elements, got 0; its buffer may have been transferred/;
+    await expect(engine.put({ x })).rejects.toThrow(message);
+    await expect(engine.put({ x }, { transfer: true })).rejects.toThrow(message);
+    expect(await engine.get(['x'])).toEqual({ x: float32([1, 2]) });
+  });
+
+  test("a slice of Node's pool of buffers is copied, and the pool stays whole", async () => {
+    await using engine = await openEngine({ threads: 1 });
+    const neighbour = Buffer.from('neighbour');
+    const pooled = Buffer.from(Uint8Array.of(7, 8, 9));
+    expect(pooled.buffer.byteLength).toBeGreaterThan(3);
+    const x = tensor('uint8', [3], new Uint8Array(pooled.buffer, pooled.byteOffset, 3));
+    await engine.put({ x }, { transfer: true });
+    expect(await engine.get(['x'])).toEqual({ x: tensor('uint8', [3], Uint8Array.of(7, 8, 9)) });
+    expect(neighbour.toString()).toBe('neighbour');
+  });
+});
+
+describe('the built worker', () => {
+  test('is not older than the sources that these tests run', async () => {
+    const sources = new URL('./', import.meta.url);
+    const built = new URL('../../../dist/engine/node/', import.meta.url);
+    const stale: string[] = [];
+    for (const name of (await readdir(sources)).filter((one) => one.endsWith('.ts') && !one.endsWith('.test.ts'))) {
+      const source = await stat(new URL(name, sources));
+      const output = await stat(new URL(name.replace('.ts', '.js'), built)).catch(() => undefined);
+      if (!output || output.mtimeMs < source.mtimeMs) stale.push(name);
+    }
+    expect(stale, 'run "npm run build"').toEqual([]);
   });
 });
 

@@ -171,8 +171,10 @@ export class SessionCore {
 
 function checkLength(value: Tensor, error: (problem: string) => EngineError): void {
   const needed = elementCount(value.dims);
-  if (value.data.length !== needed)
-    throw error(`[${value.dims.join(', ')}] needs ${needed} elements, got ${value.data.length}`);
+  const got = value.data.length;
+  if (got === needed) return;
+  const hint = got === 0 ? '; its buffer may have been transferred by an earlier call' : '';
+  throw error(`[${value.dims.join(', ')}] needs ${needed} elements, got ${got}${hint}`);
 }
 
 function resultOf(graph: Declaration, results: InferenceSession.OnnxValueMapType, name: string): OrtTensor {

@@ -13,6 +13,7 @@ export function sessionOptions(settings: CoreSettings): InferenceSession.Session
     executionMode: 'sequential',
     // Fatal only: an error is thrown as well, and a caller that expects one should not find it on standard error.
     logSeverityLevel: 4,
-    extra: { session: { intra_op: { allow_spinning: settings.spinning ? '1' : '0' } } },
+    // Spinning between the operators of a run is what helps; between runs it only takes the cores from others.
+    extra: { session: { intra_op: { allow_spinning: settings.spinning ? '1' : '0' }, force_spinning_stop: '1' } },
   };
 }
