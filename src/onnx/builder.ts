@@ -106,7 +106,7 @@ export class GraphBuilder implements InferenceScope {
   constant(value: Tensor, stem = 'c'): string {
     const key =
       value.data.length <= 64
-        ? `${value.dtype}[${value.dims.join()}]:${Array.from(value.data as ArrayLike<unknown>, String).join()}`
+        ? `${value.dtype}[${value.dims.join()}]:${Array.from(value.data as ArrayLike<unknown>, textOf).join()}`
         : '';
     const known = key ? this.#constants.get(key) : undefined;
     if (known !== undefined) return known;
@@ -228,4 +228,9 @@ export class GraphBuilder implements InferenceScope {
       throw new EngineError('bad-graph', `graph ${this.#name}: the value name "${name}" is used twice or empty`);
     this.#types.set(name, type);
   }
+}
+
+/** A number as text that tells -0 from 0. */
+function textOf(element: unknown): string {
+  return Object.is(element, -0) ? '-0' : String(element);
 }

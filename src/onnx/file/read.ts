@@ -1,7 +1,8 @@
 // Reads an .onnx file that anyone may have made. Every part is checked before it is used; what Septum has no place for
 // is refused by name. Whether the nodes fit their operators is a question for `validate`, once the graph is read.
 
-import { fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
+import { messageOf } from '../../base/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import {
   type GraphProto,
@@ -9,8 +10,10 @@ import {
   ModelProtoSchema,
   type NodeProto,
   type StringStringEntryProto,
+  TensorShapeProtoSchema,
   type ValueInfoProto,
 } from '../gen/onnx_pb.ts';
+import { withInferredOutputs } from '../edit.ts';
 import type { Attribute, Dim, Graph, Node, ValueInfo } from '../graph.ts';
 import { canonicalDim } from '../infer/dims.ts';
 import { checkStructure } from '../structure.ts';
@@ -61,13 +64,32 @@ function readGraph(model: ModelProto, proto: GraphProto, limits: Required<ReadLi
     name: proto.name,
     opsets: readOpsets(model),
     inputs: proto.input.filter(({ name }) => !initializers.has(name)).map((value) => readValue(value, limits.rankMax)),
-    outputs: proto.output.map((value) => readValue(value, limits.rankMax)),
+    outputs: proto.output.map((value) => readValue(withShape(value), limits.rankMax)),
     initializers,
     nodes: readNodes(proto.node),
     metadata: readMetadata(model.metadataProps),
   };
   checkStructure(graph, badFile);
-  return graph;
+  return proto.output.every(hasShape) ? graph : inferred(graph);
+}
+
+function hasShape(value: ValueInfoProto): boolean {
+  return value.type?.tensorType?.shape !== undefined;
+}
+
+/** An output may come without a shape (never an input): it is read as a scalar until inference has given it its own. */
+function withShape(value: ValueInfoProto): ValueInfoProto {
+  const tensorType = value.type?.tensorType;
+  if (!value.type || !tensorType || hasShape(value)) return value;
+  return { ...value, type: { ...value.type, tensorType: { ...tensorType, shape: create(TensorShapeProtoSchema) } } };
+}
+
+function inferred(graph: Graph): Graph {
+  try {
+    return withInferredOutputs(graph);
+  } catch (error) {
+    throw badFile(`an output is declared without a shape, and it does not follow: ${messageOf(error)}`, error);
+  }
 }
 
 function readOpsets(model: ModelProto): Record<string, number> {

@@ -2,9 +2,7 @@
 // sets and metadata in the order of their names, everything else in the graph's order.
 
 import { create, toBinary } from '@bufbuild/protobuf';
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex } from '@noble/hashes/utils.js';
-import { EngineError } from '../../base/index.ts';
+import { EngineError, sha256Hex } from '../../base/index.ts';
 import { codeOfDType } from '../data-type.ts';
 import {
   GraphProtoSchema,
@@ -88,5 +86,5 @@ export function writeModel(graph: Graph): Uint8Array<ArrayBuffer> {
 
 /** SHA-256 of the written file in lower-case hexadecimal: the plan names graphs by it. */
 export function graphHash(graph: Graph): string {
-  return bytesToHex(sha256(writeModel(graph)));
+  return sha256Hex(writeModel(graph));
 }

@@ -76,7 +76,7 @@ const depthToSpace: Inference = (call) => {
   const block = call.int('blocksize', 0);
   const [batch = 0, channels = 0] = call.ranked(0, 4);
   const depth =
-    divideDims(channels, blockOf(block)) ??
+    (block > 0 ? divideDims(channels, blockOf(block)) : undefined) ??
     call.fail(`channels that ${block} * ${block} divides`, formatDims(call.dims(0)));
   return [{ dtype: call.dtype(0), dims: [batch, depth, call.size(0, 2) * block, call.size(0, 3) * block] }];
 };

@@ -1,6 +1,6 @@
 // Operators that slide a window over the spatial dimensions of [batch, channels, …spatial]: convolutions and pools.
-// Output sizes are those of ONNX's Conv, ConvTranspose, MaxPool and AveragePool (opset 22 for ceil_mode: a window
-// that would start in the padding at the end is not counted).
+// Output sizes are those of ONNX's Conv, ConvTranspose, MaxPool and AveragePool; with ceil_mode those of opset 22, which ONNX Runtime
+// and PyTorch compute for every version: a window that would start in the padding at the end is not counted.
 
 import type { Dim } from '../graph.ts';
 import { type Call, type Inference, floatTypes } from './call.ts';

@@ -69,9 +69,10 @@ describe('tensors of a file', () => {
     expect(graph.initializers.get('raw_FLOAT16')?.data.at(-1)).toBe(0x5640);
   });
 
-  it('that are initializers and inputs are initializers only; what has no name gets one', async () => {
+  it('that are initializers and inputs are initializers only; what has no name or shape gets one', async () => {
     const graph = readModel(await bytesOfFile('typed'));
     expect(graph.inputs).toEqual([{ name: 'x', dtype: 'float32', dims: ['x_0', 2, 3] }]);
+    expect(graph.outputs).toEqual([{ name: 'y', dtype: 'float32', dims: ['x_0', 2, 3] }]);
     expect(graph.nodes.map(({ name }) => name)).toEqual(['Constant_0', 'Mul_1', 'Pow_2']);
     expect(graph.metadata).toEqual({ from: 'python' });
     const y = await run(upgrade(graph), [1, 2, 3, 4, 5, 6], [1, 2, 3]);
@@ -133,10 +134,10 @@ describe('files that are refused', () => {
           }
         },
       ),
-      { numRuns: 3000, seed: 3 },
+      { numRuns: 2000, seed: 3 },
     );
-    expect(read).toBeGreaterThan(300);
-    expect(refused).toBeGreaterThan(1000);
+    expect(read).toBeGreaterThan(100);
+    expect(refused).toBeGreaterThan(500);
   });
 
   it('random bytes are refused', () => {
@@ -144,7 +145,7 @@ describe('files that are refused', () => {
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         expect(() => readModel(bytes)).toThrow(EngineError);
       }),
-      { numRuns: 2000, seed: 4 },
+      { numRuns: 1000, seed: 4 },
     );
   });
 });

@@ -80,7 +80,7 @@ def typed():
             helper.make_tensor_value_info('x', TensorProto.FLOAT, [None, 2, 3]),
             helper.make_tensor_value_info('typed_FLOAT', TensorProto.FLOAT, [2, 3]),
         ],
-        [helper.make_tensor_value_info('y', TensorProto.FLOAT, [None, 2, 3])],
+        [helper.make_tensor_value_info('y', TensorProto.FLOAT, None)],
         initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=3)
