@@ -23,7 +23,8 @@ export const maxPoolRule: Rule = ({ node, ops, gradient, producerOf, contribute,
 };
 
 function poolGradient(ops: Ops, x: string, y: string, gradient: string, windows: Windows): string {
-  return scatter(ops, x, firstMaxima(ops, x, y, gradient, windows), windows);
+  const parts = firstMaxima(ops, x, y, gradient, windows);
+  return tile(windows) ? interleave(ops, parts, windows) : scatter(ops, x, parts, windows);
 }
 
 /** For each tap of the window, row-major, the gradient that goes to it: all of it at the first tap that equals the maximum, else 0. */
@@ -50,7 +51,41 @@ function firstMaxima(ops: Ops, x: string, y: string, gradient: string, windows: 
   return parts;
 }
 
-/** Puts each tap's gradient back to where the tap stood and adds up where windows overlap. */
+/** Whether the windows stand side by side without padding, so that each element is in one of them at most. */
+function tile(windows: Windows): boolean {
+  const { kernel, strides, dilations, padsBegin, reachEnd } = windows;
+  return kernel.every(
+    (size, axis) => strides[axis] === size && dilations[axis] === 1 && padsBegin[axis] === 0 && reachEnd[axis]! <= 0,
+  );
+}
+
+/** Puts the taps of windows that tile the input back side by side: axis by axis, the taps of an axis become its phases. */
+function interleave(ops: Ops, parts: readonly string[], windows: Windows): string {
+  const { kernel, inputSizes, outputSizes } = windows;
+  let rows = parts;
+  for (let axis = kernel.length - 1; axis >= 0; axis--) {
+    const count = kernel[axis]!;
+    const phases = axis + 3;
+    rows = range(rows.length / count).map((row) => {
+      const group = rows.slice(row * count, (row + 1) * count);
+      const sizes = ops.dims(group[0]!).with(axis + 2, outputSizes[axis]! * count);
+      return ops.reshapeTo(
+        ops.concat(
+          group.map((part) => ops.unsqueeze(part, [phases])),
+          phases,
+        ),
+        sizes,
+      );
+    });
+  }
+  const left = inputSizes.map((size, axis) => size - outputSizes[axis]! * kernel[axis]!);
+  return ops.pad(rows[0]!, [...range(kernel.length + 2).map(() => 0), 0, 0, ...left]);
+}
+
+/**
+ * Puts each tap's gradient back to where the tap stood and adds up where windows overlap: a transposed convolution of the taps as
+ * channels with one-hot kernels.
+ */
 function scatter(ops: Ops, x: string, parts: readonly string[], windows: Windows): string {
   const { kernel, outputSizes } = windows;
   const count = product(kernel);
