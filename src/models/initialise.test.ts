@@ -60,14 +60,14 @@ describe('initialise', () => {
     ['ct-cnn', {}],
     ['ct-1plus4', {}],
     ['vgg19', { size: 32 }],
-    ['vgg19-64', {}],
   ])('%s: every tensor has the spread of its rule', (name, options) => {
     const network: Network = namedNetwork(name, options);
     const start = initialise(network.parameters, 3);
     for (const { name: parameter, dims, init } of network.parameters) {
-      const { data, dims: got } = start.get(parameter)!;
+      const { data: all, dims: got } = start.get(parameter)!;
       expect(got).toEqual(dims);
-      if (data.length < 1000) continue;
+      if (all.length < 1000) continue;
+      const data = all.subarray(-100_000);
       const bound = boundOf(network, parameter);
       const stdDev = init.kind === 'normal' ? init.stdDev : bound / Math.sqrt(3);
       const mean = data.reduce((sum, value) => sum + value, 0) / data.length;
