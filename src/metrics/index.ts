@@ -4,6 +4,7 @@ export * from './classification.ts';
 export * from './confusion.ts';
 export * from './linear-baseline.ts';
 export * from './losses.ts';
+export * from './outputs.ts';
 export * from './regression.ts';
 export * from './roc-curve.ts';
 export * from './score-histogram.ts';

@@ -1,6 +1,7 @@
 export * from './class-weights.ts';
 export * from './choices.ts';
 export * from './codec.ts';
+export * from './meaning.ts';
 export * from './message.ts';
 export * from './moments.ts';
 export * from './plan.ts';

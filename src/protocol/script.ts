@@ -331,7 +331,13 @@ class Lines {
     const classes = classCountOf(this.#plan);
     const tensors: TensorSpec[] = [{ name: 'statistics', dtype: 'float64', dims: [REPORT_STATISTICS] }];
     if (this.#plan.task.kind === 'classification') {
-      tensors.push({ name: 'histograms', dtype: 'int32', dims: [classes === 2 ? 1 : classes, 2, HISTOGRAM_BINS] });
+      tensors.push({ name: 'confusion', dtype: 'int32', dims: [classes, classes], below: 0x7fffffff });
+      tensors.push({
+        name: 'histograms',
+        dtype: 'int32',
+        dims: [classes === 2 ? 1 : classes, 2, HISTOGRAM_BINS],
+        below: 0x7fffffff,
+      });
     }
     return this.line('up', 'report', { epoch, part, tensors });
   }

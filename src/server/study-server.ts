@@ -24,7 +24,7 @@ import { float32, type Tensor, tensor } from '../tensor/index.ts';
 import type { Listener } from '../transport/index.ts';
 import { admit } from './admission.ts';
 import { chunksHeld, receiveUpload, trainingPool, trainPoolEpoch } from './detached.ts';
-import { Evaluator, type PartMetrics } from './evaluation.ts';
+import { Evaluator, type PartMetrics, selects } from './evaluation.ts';
 import { replicaScope, trainEpoch } from './orders.ts';
 import { ServerSiteLink } from './site-link.ts';
 import { COPY, type StepReport, Training } from './training.ts';
@@ -128,7 +128,6 @@ export class StudyServer {
   readonly #finished = new AbortController();
   readonly #history: EpochRecord[] = [];
   #bestEpoch = -1;
-  #bestValue = Number.NaN;
   #best: { trunk: Readonly<Record<string, Tensor>>; segment: Readonly<Record<string, Tensor>> | undefined } = {
     trunk: {},
     segment: undefined,
@@ -229,7 +228,7 @@ export class StudyServer {
       await this.#endEpoch(training, evaluator, epoch, scopes[0] ?? '');
     }
     await trunk.setState(scopes[0] ?? '', this.#best.trunk);
-    const test = await evaluator.part('test', plan.training.epochs);
+    const test = await evaluator.part('test');
     const segments = await this.#handOver(training, trunk);
     const best = this.#history[this.#bestEpoch];
     return {
@@ -370,12 +369,11 @@ export class StudyServer {
 
   async #endEpoch(training: Training, evaluator: Evaluator, epoch: number, scope: string): Promise<void> {
     const { plan } = this.#options;
-    const val = await evaluator.part('val', epoch);
-    const value = val?.selection ?? Number.NaN;
-    const better = plan.training.select === 'last' || Number.isNaN(this.#bestValue) || value > this.#bestValue;
+    const val = await evaluator.part('val');
+    const best = this.#history[this.#bestEpoch]?.val ?? null;
+    const better = plan.training.select === 'last' || this.#bestEpoch < 0 || selects(val, best);
     if (better) {
       this.#bestEpoch = epoch;
-      this.#bestValue = value;
       this.#best = {
         trunk: await training.options.trunk.state('trunk', scope, false),
         segment: await this.#knownSegment(training),
@@ -388,9 +386,7 @@ export class StudyServer {
     this.#history.push(record);
     if (plan.choices.when !== 'detached') {
       await Promise.all(
-        this.#links.map((link) =>
-          link.send('verdict', { scalars: [better ? 1 : 0, Number.isFinite(value) ? value : 0] }),
-        ),
+        this.#links.map((link) => link.send('verdict', { scalars: [better ? 1 : 0, val?.overall.loss ?? 0] })),
       );
     }
     this.#options.onEvent?.({ kind: 'epoch', record });

@@ -4,12 +4,14 @@
 import { assert, type Clock, randomStream, sha256Hex, type Seed } from '../base/index.ts';
 import type { Augmenting, OpenedData, Records } from '../data/index.ts';
 import type { Engine } from '../engine/index.ts';
+import type { OutputMeaning } from '../metrics/index.ts';
 import {
   type Batch,
   classWeights,
   epochOrder,
   type Exchange,
   meanAndSd,
+  outputMeaning,
   partNames,
   type Plan,
   planHash,
@@ -102,6 +104,8 @@ export class SiteAgent {
   #best: Readonly<Record<string, Tensor>> = {};
   #trunk: Record<string, Tensor> = {};
   #report: ReportBuilder | undefined;
+  #meaning: OutputMeaning = { kind: 'regression', loss: 'mse', mean: 0, sd: 1 };
+  #trainLoss = { sum: 0, records: 0 };
   #computedMs = 0;
 
   constructor(options: SiteOptions) {
@@ -209,6 +213,7 @@ export class SiteAgent {
     );
     const target = moments.pop();
     this.#target = float32([target?.mean ?? 0, target?.sd ?? 1]);
+    this.#meaning = outputMeaning(this.#plan, { mean: target?.mean ?? 0, sd: target?.sd ?? 1 });
     if (moments.length > 0) {
       this.#options.data.pooling.setStandardisation({
         mean: moments.map(({ mean }) => mean),
@@ -256,7 +261,7 @@ export class SiteAgent {
       Int32Array.from(rows, (row) => records.groups[row] ?? 0),
     );
     if (this.#plan.choices.labels === 'site')
-      this.#report ??= new ReportBuilder(this.#plan, records, this.#target, this.#weights);
+      this.#report ??= new ReportBuilder(this.#plan, this.#meaning, records, this.#weights);
     if (line.digest) {
       const values = line.tensors.map((spec) => tensors[spec.name] as Tensor);
       await this.#link.send('activations', { tensors, digest: sha256Hex(...values.map(bytesOf)) });
@@ -282,7 +287,12 @@ export class SiteAgent {
       this.#segment.headStep(output, { labels: current.labels, weight, target: this.#target, ...current.masks }),
     );
     this.#outgoing = { output: gradient };
-    this.#tellStep(current, dot(loss, weight));
+    const weighted = dot(loss, weight);
+    this.#trainLoss = {
+      sum: this.#trainLoss.sum + weighted * total,
+      records: this.#trainLoss.records + current.batch.count,
+    };
+    this.#tellStep(current, weighted);
   }
 
   async #cutGradient(): Promise<void> {
@@ -352,9 +362,11 @@ export class SiteAgent {
 
   async #sendReport(): Promise<void> {
     const records = this.#options.data.parts[partNames[this.#session.expected?.part ?? 1] ?? 'val'];
-    const report = this.#report ?? new ReportBuilder(this.#plan, records, this.#target, this.#weights);
+    const report = this.#report ?? new ReportBuilder(this.#plan, this.#meaning, records, this.#weights);
     this.#report = undefined;
-    await this.#link.send('report', { tensors: report.tensors() });
+    const train = this.#trainLoss;
+    this.#trainLoss = { sum: 0, records: 0 };
+    await this.#link.send('report', { tensors: report.tensors(train) });
   }
 
   async #verdict(): Promise<void> {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { namedNetwork } from '../models/index.ts';
 import { validate } from '../onnx/index.ts';
+import type { Task } from '../protocol/index.ts';
 import { compileStudy, compileUncut, graphNames } from './index.ts';
 
-const classification = { kind: 'classification', classes: ['no', 'yes'], positive: 'yes', threshold: 0.5 } as const;
-const regression = { kind: 'regression', target: 'ldl', unit: 'mg/dL' } as const;
+const classification: Task = { kind: 'classification', classes: ['no', 'yes'], positive: 'yes', threshold: 0.5 };
+const regression: Task = { kind: 'regression', target: 'ldl', unit: 'mg/dL' };
 const sgd = { kind: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } as const;
 
 const studies = [
@@ -21,7 +22,9 @@ describe.each(studies)('$name', ({ name, options, loss, task }) => {
     const choices = { when: 'live', labels, segments: 'mirrored' } as const;
     const study = compileStudy({ network, choices, loss, task, optimizer: sgd });
     const expected = graphNames.filter((graph) =>
-      labels === 'server' ? !graph.startsWith('head') && !/trunk-(forward|backward)/.test(graph) : graph !== 'trunk-step',
+      labels === 'server'
+        ? !graph.startsWith('head') && !/trunk-(forward|backward)/.test(graph)
+        : graph !== 'trunk-step',
     );
     expect(Object.keys(study.graphs).sort()).toEqual([...expected].sort());
     for (const graph of Object.values(study.graphs)) validate(graph);
@@ -30,7 +33,9 @@ describe.each(studies)('$name', ({ name, options, loss, task }) => {
   it('compiles uncut with the same parameters', () => {
     const { part, step } = compileUncut({ network, loss, task, optimizer: sgd });
     validate(step);
-    expect(part.parameters.map((parameter) => parameter.name)).toEqual(network.parameters.map((parameter) => parameter.name));
+    expect(part.parameters.map((parameter) => parameter.name)).toEqual(
+      network.parameters.map((parameter) => parameter.name),
+    );
   });
 });
 

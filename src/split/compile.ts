@@ -207,7 +207,10 @@ function forwardAndBackward(
   const kept = keptValues(whole, [result, ...statistics], outputs);
   const inputs = whole.inputs.map((declared) => declared.name);
   return {
-    forward: { ...extractNeeded(whole, { inputs, outputs: [result, ...statistics, ...kept] }), name: `${part.part}-forward` },
+    forward: {
+      ...extractNeeded(whole, { inputs, outputs: [result, ...statistics, ...kept] }),
+      name: `${part.part}-forward`,
+    },
     backward: { ...extractNeeded(whole, { inputs: [...inputs, ...kept], outputs }), name: `${part.part}-backward` },
     kept,
   };

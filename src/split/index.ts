@@ -3,5 +3,4 @@ export * from './compile.ts';
 export * from './hyper.ts';
 export * from './layout.ts';
 export * from './masks.ts';
-export { positiveIndex } from './part-graphs.ts';
 export * from './plan.ts';

@@ -8,7 +8,14 @@
 
 import { addLoss, addUpdate } from '../autodiff/index.ts';
 import { type Graph, GraphBuilder, inline } from '../onnx/index.ts';
-import type { LossKind, OptimizerSettings, ParameterGroup, PartLayout, Task } from '../protocol/index.ts';
+import {
+  type LossKind,
+  type OptimizerSettings,
+  type ParameterGroup,
+  type PartLayout,
+  positiveIndex,
+  type Task,
+} from '../protocol/index.ts';
 import { openPart } from './layout.ts';
 import type { Piece } from './pieces.ts';
 
@@ -81,11 +88,6 @@ function targetOf(
   ) as [string, string];
   if (loss === 'rmsle') return { target: labels, mean, stdDev };
   return { target: builder.add('Div', [builder.add('Sub', [labels, mean]), stdDev]) };
-}
-
-/** The index of the class that a single logit speaks for, and whose probability a two-class AUC is about. */
-export function positiveIndex(task: Task & { kind: 'classification' }): number {
-  return task.positive === undefined ? task.classes.length - 1 : task.classes.indexOf(task.positive);
 }
 
 /** The optimizer's part of a plan. */

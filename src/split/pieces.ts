@@ -32,7 +32,10 @@ export function cutNetwork(network: Network, parts: readonly string[], cuts: rea
     const output = index === parts.length - 1 ? 'y' : (cuts[index] as string);
     const next = new Map(whole.statistics.map((entry) => [entry.input, entry.output]));
     const inputs = [...new Set([input, ...graphInputs])];
-    const inferencePiece = extractNeeded(inference, { inputs: inputs.filter((name) => !name.startsWith('mask:')), outputs: [output] });
+    const inferencePiece = extractNeeded(inference, {
+      inputs: inputs.filter((name) => !name.startsWith('mask:')),
+      outputs: [output],
+    });
     const reads = new Set(inferencePiece.inputs.map((value) => value.name));
     if (index > 0 && reads.has('x')) {
       throw new EngineError(
@@ -73,7 +76,10 @@ export function cutNetwork(network: Network, parts: readonly string[], cuts: rea
 }
 
 /** The part of a graph that computes `outputs`, declaring those of `inputs` that it reads. */
-export function extractNeeded(graph: Graph, part: { readonly inputs: readonly string[]; readonly outputs: readonly string[] }): Graph {
+export function extractNeeded(
+  graph: Graph,
+  part: { readonly inputs: readonly string[]; readonly outputs: readonly string[] },
+): Graph {
   const extracted = extract(graph, part);
   const read = new Set(extracted.nodes.flatMap((node) => node.inputs));
   return { ...extracted, inputs: extracted.inputs.filter(({ name }) => read.has(name)) };

@@ -1,0 +1,3 @@
+export type { PartMetrics } from './evaluation.ts';
+export * from './study-server.ts';
+export type { StepReport } from './training.ts';
