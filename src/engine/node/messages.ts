@@ -4,6 +4,7 @@ import type { EngineErrorCode } from '../../base/index.ts';
 import type { ValueInfo } from '../../onnx/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Provider } from '../engine.ts';
+import type { GateWords } from './exit-gate.ts';
 
 /** Tensors by name. */
 export type Tensors = Record<string, Tensor>;
@@ -21,6 +22,12 @@ export interface CoreSettings {
   readonly optimization: Optimization;
   /** Bound on the bytes of resident tensors, spare buffers and loaded files together. */
   readonly bytesMax: number;
+}
+
+/** What the engine's thread is started with. */
+export interface ThreadStart {
+  readonly settings: CoreSettings;
+  readonly gate: GateWords;
 }
 
 /** A graph as an `.onnx` file, with what a run is checked against. */

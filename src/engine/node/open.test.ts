@@ -72,6 +72,34 @@ describe('opening an engine', () => {
   });
 });
 
+describe('a process that ends while its engine computes', () => {
+  test.each([
+    ['process.exit', 'process.exit(3)', 3],
+    ['an uncaught error', `throw new Error('lost')`, 1],
+  ])('by %s, it ends with its own exit code', (_, end, code) => {
+    const module = (path: string): string => new URL(`../../../dist/${path}`, import.meta.url).href;
+    const program = `
+      import { openEngine } from '${module('engine/node/index.js')}';
+      import { GraphBuilder } from '${module('onnx/index.js')}';
+      import { zeros } from '${module('tensor/index.js')}';
+      const builder = new GraphBuilder('long');
+      let value = builder.input('x', 'float32', [1024, 1024]);
+      for (let index = 0; index < 16; index++) value = builder.add('MatMul', [value, 'x']);
+      builder.output(value, 'y');
+      const engine = await openEngine({ threads: 1 });
+      const graph = await engine.load(builder.build());
+      let over = 0;
+      const runs = Array.from({ length: 3 }, () =>
+        engine.run({ graph, feeds: { x: zeros('float32', [1024, 1024]) } }).then(() => over++),
+      );
+      await runs[0];
+      setTimeout(() => { console.log(over); ${end}; }, 5);`;
+    const ran = spawnSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 30_000 });
+    // One run of three was over, so the process ended in the middle of the second.
+    expect([ran.status, ran.signal, ran.stdout.toString()]).toEqual([code, null, '1\n']);
+  });
+});
+
 describe('buffers that move', () => {
   test('a tensor whose buffer was transferred before is named', async () => {
     await using engine = await openEngine({ threads: 1 });

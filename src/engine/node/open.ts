@@ -9,7 +9,8 @@ import { EngineError } from '../../base/index.ts';
 import { GraphBuilder } from '../../onnx/index.ts';
 import type { Engine, EngineInfo, Provider } from '../engine.ts';
 import type { Channel } from './channel.ts';
-import type { CoreSettings, Optimization } from './messages.ts';
+import { gateWords, guardExit } from './exit-gate.ts';
+import type { CoreSettings, Optimization, ThreadStart } from './messages.ts';
 import { NodeEngine } from './node-engine.ts';
 import { providerMissing, providersHere } from './providers.ts';
 import { WorkerChannel } from './worker-channel.ts';
@@ -81,7 +82,10 @@ function workerChannel(settings: CoreSettings): Channel {
   if (!existsSync(file))
     throw new EngineError('load-failed', `engine: ${fileURLToPath(file)} does not exist; run "npm run build" first`);
   // Not the process's own flags: some (--input-type, --eval) make no sense for a file.
-  return new WorkerChannel(new Worker(file, { workerData: settings, execArgv: [] }));
+  const start: ThreadStart = { settings, gate: gateWords() };
+  const worker = new Worker(file, { workerData: start, execArgv: [] });
+  guardExit(worker, start.gate);
+  return new WorkerChannel(worker);
 }
 
 // A worker thread runs JavaScript. When this file itself is run from the TypeScript sources (tests), the built one is taken.

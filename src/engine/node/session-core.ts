@@ -5,6 +5,7 @@ import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node';
 import { EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
 import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
+import { ExitGate, gateWords } from './exit-gate.ts';
 import type { CoreSettings, GraphFile, RunOrder, Tensors } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
@@ -18,12 +19,14 @@ interface LoadedSession extends Declaration {
 /** Loads and runs graphs and holds tensors in the thread that calls it. Its caller makes one call at a time. */
 export class SessionCore {
   readonly #settings: CoreSettings;
+  readonly #gate: ExitGate;
   readonly #graphs = new Map<number, LoadedSession>();
   readonly #residents = new Residents();
   #fileBytes = 0;
 
-  constructor(settings: CoreSettings) {
+  constructor(settings: CoreSettings, gate = new ExitGate(gateWords())) {
     this.#settings = settings;
+    this.#gate = gate;
   }
 
   /** Makes a session of the file. Throws EngineError `unsupported-operator` or `load-failed`. */
@@ -33,7 +36,7 @@ export class SessionCore {
     this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
     let session: InferenceSession;
     try {
-      session = await InferenceSession.create(file.bytes, sessionOptions(this.#settings));
+      session = await this.#gate.through(() => InferenceSession.create(file.bytes, sessionOptions(this.#settings)));
     } catch (cause) {
       throw loadError(name, cause);
     }
@@ -47,7 +50,7 @@ export class SessionCore {
     if (!loaded) throw new EngineError('load-failed', `graph ${name} is not loaded in this engine`);
     this.#graphs.delete(graphId);
     this.#fileBytes -= loaded.fileBytes;
-    await loaded.session.release();
+    await this.#gate.through(() => loaded.session.release());
   }
 
   /** Takes the tensors over as residents; their buffers are not copied. */
@@ -85,7 +88,7 @@ export class SessionCore {
     const fetches = this.#fetchesOf(graph, order);
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await graph.session.run(feeds, fetches);
+      results = await this.#gate.through(() => graph.session.run(feeds, fetches));
     } catch (cause) {
       throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
     }
@@ -104,7 +107,7 @@ export class SessionCore {
     this.#graphs.clear();
     this.#residents.clear();
     this.#fileBytes = 0;
-    for (const { session } of sessions) await session.release();
+    for (const { session } of sessions) await this.#gate.through(() => session.release());
   }
 
   #feedsOf(graph: LoadedSession, order: RunOrder): Record<string, OrtTensor> {

@@ -3,14 +3,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../base/index.ts';
 import { buffersOf } from './buffers.ts';
-import type { CoreSettings, Reply, Request } from './messages.ts';
+import { ExitGate } from './exit-gate.ts';
+import type { Reply, Request, ThreadStart } from './messages.ts';
 import { release } from './release.ts';
 import { serve } from './serve.ts';
 import { SessionCore } from './session-core.ts';
 
 assert(parentPort, 'worker.ts runs in a worker thread');
 const port = parentPort;
-const core = new SessionCore(workerData as CoreSettings);
+const { settings, gate } = workerData as ThreadStart;
+const core = new SessionCore(settings, new ExitGate(gate));
 let last: Promise<void> = Promise.resolve();
 
 port.on('message', (request: Request) => {
