@@ -10,7 +10,7 @@ import type { Tensor } from '../tensor/index.ts';
 export interface SectionKey {
   readonly site: string;
   readonly part: 'train' | 'val' | 'test';
-  /** 0 or more. */
+  /** 0 to 999 999 999. */
   readonly pass: number;
 }
 
@@ -26,7 +26,7 @@ export interface ActivationChunk extends SectionKey {
   readonly groups: Int32Array;
 }
 
-/** What is known of a section without reading its activations. */
+/** What is known of a section without reading its activations; not to be changed. */
 export interface Section extends SectionKey {
   readonly chunkCount: number;
   readonly rowCount: number;
