@@ -1,0 +1,111 @@
+// A whole study inside the test's process: the real server, agents, sessions and engines, over the memory transport or WebSockets.
+
+import { systemClock } from '../../src/base/node/index.ts';
+import type { OpenedData } from '../../src/data/index.ts';
+import { openEngine } from '../../src/engine/node/index.ts';
+import type { Choices, Plan } from '../../src/protocol/index.ts';
+import { type ServerOptions, type ServerResult, StudyServer } from '../../src/server/index.ts';
+import { SiteAgent, type SiteResult } from '../../src/site/index.ts';
+import { type PlannedStudy, makePlan, type PlanSettings } from '../../src/split/index.ts';
+import { createMemoryListener } from '../../src/transport/index.ts';
+import { randomRecords } from './records.ts';
+
+/** What a test varies; the rest is small and fixed. */
+export interface TestStudy {
+  readonly network?: PlanSettings['network'];
+  readonly task?: Plan['task'];
+  readonly choices?: Partial<Choices>;
+  readonly training?: Partial<Plan['training']>;
+  readonly seed?: number;
+  /** Training records of each site; validation and test parts have a quarter each. */
+  readonly counts?: readonly number[];
+}
+
+export const regression: Plan['task'] = { kind: 'regression', target: 'ldl', unit: 'mg/dL' };
+export const twoClasses: Plan['task'] = { kind: 'classification', classes: ['no', 'yes'], positive: 'yes', threshold: 0.5 };
+export const mlp: PlanSettings['network'] = { name: 'lipid-mlp', options: { inputs: 7 }, loss: 'mse' };
+export const smallCnn: PlanSettings['network'] = { name: 'ct-cnn', options: { size: 16, dropout: 0.5 }, loss: 'softmax-cross-entropy' };
+
+/** The plan and the records of a test's study. */
+export function planStudy(test: TestStudy = {}): PlannedStudy & { readonly data: readonly OpenedData[] } {
+  const counts = test.counts ?? [70, 20, 10];
+  const network = test.network ?? mlp;
+  const task = test.task ?? (network.loss === 'mse' || network.loss === 'rmsle' ? regression : twoClasses);
+  const planned = makePlan({
+    study: 'test',
+    seed: test.seed ?? 1,
+    sites: counts.map((_, site) => String.fromCharCode(65 + site)),
+    choices: { when: 'live', labels: 'server', order: 'union', trunk: 'shared', segments: 'mirrored', segmentSeed: 'study', ...test.choices },
+    training: {
+      batch: 20,
+      epochs: 2,
+      learningRate: 0.01,
+      optimizer: { kind: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 },
+      schedule: { kind: 'constant', warmupSteps: 0 },
+      sampling: 'proportional',
+      turnOrder: 'fixed',
+      classWeights: 'none',
+      augmentPasses: 0,
+      select: 'best-val',
+      ...test.training,
+    },
+    network,
+    task,
+    data: {},
+    standardisedColumns: network.name === 'lipid-mlp' ? 7 : 0,
+    minCount: 1,
+    trunkToSites: true,
+    segmentsToServer: true,
+  });
+  const data = counts.map((train, site) =>
+    randomRecords({
+      seed: test.seed ?? 1,
+      site,
+      counts: { train, val: Math.ceil(train / 4), test: Math.ceil(train / 4) },
+      dims: planned.plan.network.inputDims,
+      classCount: task.kind === 'classification' ? task.classes.length : 0,
+    }),
+  );
+  return { ...planned, data };
+}
+
+export interface StudyOutcome {
+  readonly server: ServerResult;
+  readonly sites: readonly SiteResult[];
+}
+
+/** Runs a planned study in memory. */
+export async function runInMemory(
+  { plan, study, data }: PlannedStudy & { readonly data: readonly OpenedData[] },
+  options: Partial<ServerOptions> = {},
+): Promise<StudyOutcome> {
+  const listener = createMemoryListener();
+  const abort = new AbortController();
+  const clock = systemClock;
+  const engines = await Promise.all([0, ...plan.sites].map(() => openEngine({ placement: 'inline', threads: 1 })));
+  try {
+    const server = new StudyServer({ plan, study, engine: engines[0]!, listener, clock, signal: abort.signal, timeoutMs: 20_000, ...options });
+    const agents = plan.sites.map(
+      (_, index) =>
+        new SiteAgent({
+          plan,
+          study,
+          index,
+          data: data[index]!,
+          engine: engines[index + 1]!,
+          connect: async () => listener.connect(),
+          clock,
+          signal: abort.signal,
+          timeoutMs: 20_000,
+          secretSeed: Uint8Array.from({ length: 16 }, (_value, byte) => 17 * index + byte),
+        }),
+    );
+    const all = Promise.all([server.run(), ...agents.map((agent) => agent.run())]);
+    all.catch((error: unknown) => abort.abort(error));
+    const [result, ...sites] = (await all) as [ServerResult, ...SiteResult[]];
+    return { server: result, sites };
+  } finally {
+    abort.abort();
+    await Promise.all(engines.map((engine) => engine.close()));
+  }
+}
