@@ -89,7 +89,13 @@ function fit({ x, columns, y, l2 }: LinearInput, family: Family): LinearModel {
     const norm = Math.sqrt(dot(gradient, gradient));
     firstNorm ||= norm;
     if (norm <= gradientTolerance * firstNorm) break;
-    const direction = newtonDirection(design, means.map(family.slope), l2, gradient, norm / firstNorm);
+    const direction = newtonDirection(
+      design,
+      means.map((mean) => family.slope(mean)),
+      l2,
+      gradient,
+      norm / firstNorm,
+    );
 
     // Halve the step until the objective falls; for the squared error the first try always does.
     const change = new Float64Array(rows);
