@@ -2,7 +2,7 @@
 // every tensor. It is a pure function of the plan and of the sites' record counts. The site follows it; the server holds each site's
 // messages against it; so whatever is not the next line of the script is refused (docs/PROTOCOL.md).
 
-import { type Choices } from './choices.ts';
+import type { Choices } from './choices.ts';
 import type { MessageKind, TensorSpec } from './message.ts';
 import type { PartLayout, Plan } from './plan.ts';
 import { type Batch, Schedule } from './schedule.ts';

@@ -172,8 +172,9 @@ function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
   if (value.dtype === 'float32' || value.dtype === 'float64') {
     // 0·x is 0 for a finite x and NaN otherwise; a sum of them shows whether there was one.
     const data = value.data as Float32Array | Float64Array;
+    const none = 0;
     let zero = 0;
-    for (let index = 0; index < data.length; index++) zero += (data[index] as number) * 0;
+    for (let index = 0; index < data.length; index++) zero += (data[index] as number) * none;
     if (zero !== 0)
       throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
   } else if (spec.below !== undefined) {

@@ -16,8 +16,6 @@ import { bytesOf, type Tensor, tensor } from '../tensor/index.ts';
 import type { ServerSiteLink } from './site-link.ts';
 import type { Training } from './training.ts';
 
-const parts = ['train', 'val', 'test'] as const;
-
 /** The sections that a site uploads, in order, with their records. */
 export function uploadSections(
   plan: Plan,

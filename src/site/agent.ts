@@ -1,7 +1,7 @@
 // A site in a study. It follows its script line by line: what the script has it send it computes and sends, what the script has it
 // receive it waits for and applies. It opens its own records only, and nothing but the script's messages leaves.
 
-import { assert, type Clock, randomStream, sha256Hex, type Seed } from '../base/index.ts';
+import { assert, type Clock, sha256Hex, type Seed } from '../base/index.ts';
 import type { Augmenting, OpenedData, Records } from '../data/index.ts';
 import type { Engine } from '../engine/index.ts';
 import type { OutputMeaning } from '../metrics/index.ts';
@@ -99,7 +99,6 @@ export class SiteAgent {
   #order: { epoch: number; rows: Int32Array } | undefined;
   #updates = 0;
   #serverStep = 0;
-  #incoming: Record<string, Tensor> = {};
   #outgoing: Readonly<Record<string, Tensor>> = {};
   #best: Readonly<Record<string, Tensor>> = {};
   #trunk: Record<string, Tensor> = {};

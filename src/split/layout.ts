@@ -3,7 +3,7 @@
 
 import { assert, type Seed } from '../base/index.ts';
 import { initialise, type ParameterSpec } from '../models/index.ts';
-import { type GraphBuilder } from '../onnx/index.ts';
+import type { GraphBuilder } from '../onnx/index.ts';
 import type { ParameterGroup, PartLayout } from '../protocol/index.ts';
 import { stateTensors } from '../protocol/index.ts';
 import { elementCount, type Tensor, zeros } from '../tensor/index.ts';

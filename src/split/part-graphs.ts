@@ -1,6 +1,6 @@
 // The pieces from which the graphs of a study are put together: a part's parameters as inputs, its forward pass, its loss, its update.
 // Names of inputs and outputs are the same in every graph, so that a runner can bind them without knowing which graph it runs:
-//   PART.w0, PART.r0, PART.w0.s0   parameters, running statistics, optimizer slots      …​.next   the values after the step
+//   PART.w0, PART.r0, PART.w0.s0   parameters, running statistics, optimizer slots      ….next   the values after the step
 //   PART.g0                        gradients of PART.w0
 //   x, cut, output                 the network's input, the activations, the trunk's output; cut.gradient, output.gradient
 //   labels, weight, target         class index int32 [N] or float32 [N]; loss weight [N]; [mean, sd] of a regression target

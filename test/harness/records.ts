@@ -35,7 +35,8 @@ export function randomRecords(settings: RecordSettings): OpenedData {
         for (let i = 0; i < rows.length; i++) {
           for (let column = 0; column < width; column++) {
             const value = x[(rows[i] as number) * width + column] as number;
-            data[i * width + column] = dims.length === 1 ? (value - (standard.mean[column] ?? 0)) / (standard.sd[column] ?? 1) : value;
+            data[i * width + column] =
+              dims.length === 1 ? (value - (standard.mean[column] ?? 0)) / (standard.sd[column] ?? 1) : value;
           }
         }
         return tensor('float32', [rows.length, ...dims], data);
@@ -49,7 +50,10 @@ export function randomRecords(settings: RecordSettings): OpenedData {
     pooling: {
       sums: () => ({
         inputs: columnSums(table ? trainRows : [], table ? width : 0),
-        target: columnSums(classCount === 0 ? Array.from(raw.train.labels, (label) => [label]) : [], classCount === 0 ? 1 : 0),
+        target: columnSums(
+          classCount === 0 ? Array.from(raw.train.labels, (label) => [label]) : [],
+          classCount === 0 ? 1 : 0,
+        ),
       }),
       setStandardisation: (inputs) => {
         standard = inputs;
@@ -58,7 +62,8 @@ export function randomRecords(settings: RecordSettings): OpenedData {
         Object.fromEntries(
           (['train', 'val', 'test'] as const).map((part) => {
             const counts = new Array<number>(Math.max(1, classCount)).fill(0);
-            for (const label of raw[part].labels) counts[classCount === 0 ? 0 : label] = (counts[classCount === 0 ? 0 : label] ?? 0) + 1;
+            for (const label of raw[part].labels)
+              counts[classCount === 0 ? 0 : label] = (counts[classCount === 0 ? 0 : label] ?? 0) + 1;
             return [part, counts];
           }),
         ) as unknown as Record<Part, readonly number[]>,
@@ -79,10 +84,15 @@ function rawPart({ seed, site, counts, dims, classCount }: RecordSettings, part:
     for (let column = 0; column < width; column++) {
       const value = stream.normal(column, row);
       // A third of an image's rows of pixels is flat.
-      values[column] = dims.length === 1 ? 5 * column + (1 + column) * value : Math.floor(column / 8) % 3 === 0 ? 0.5 : value;
+      values[column] =
+        dims.length === 1 ? 5 * column + (1 + column) * value : Math.floor(column / 8) % 3 === 0 ? 0.5 : value;
     }
-    const signal = dims.length === 1 ? values.reduce((sum, value, column) => sum + Math.sin(value + column), 0) : (values[12] ?? 0) + (values[20] ?? 0);
-    labels[row] = classCount === 0 ? 100 + 20 * signal : ((Math.floor(signal * 3) % classCount) + classCount) % classCount;
+    const signal =
+      dims.length === 1
+        ? values.reduce((sum, value, column) => sum + Math.sin(value + column), 0)
+        : (values[12] ?? 0) + (values[20] ?? 0);
+    labels[row] =
+      classCount === 0 ? 100 + 20 * signal : ((Math.floor(signal * 3) % classCount) + classCount) % classCount;
   }
   return { x, labels, groups };
 }

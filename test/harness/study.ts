@@ -22,9 +22,18 @@ export interface TestStudy {
 }
 
 export const regression: Plan['task'] = { kind: 'regression', target: 'ldl', unit: 'mg/dL' };
-export const twoClasses: Plan['task'] = { kind: 'classification', classes: ['no', 'yes'], positive: 'yes', threshold: 0.5 };
+export const twoClasses: Plan['task'] = {
+  kind: 'classification',
+  classes: ['no', 'yes'],
+  positive: 'yes',
+  threshold: 0.5,
+};
 export const mlp: PlanSettings['network'] = { name: 'lipid-mlp', options: { inputs: 7 }, loss: 'mse' };
-export const smallCnn: PlanSettings['network'] = { name: 'ct-cnn', options: { size: 16, dropout: 0.5 }, loss: 'softmax-cross-entropy' };
+export const smallCnn: PlanSettings['network'] = {
+  name: 'ct-cnn',
+  options: { size: 16, dropout: 0.5 },
+  loss: 'softmax-cross-entropy',
+};
 
 /** The plan and the records of a test's study. */
 export function planStudy(test: TestStudy = {}): PlannedStudy & { readonly data: readonly OpenedData[] } {
@@ -35,7 +44,15 @@ export function planStudy(test: TestStudy = {}): PlannedStudy & { readonly data:
     study: 'test',
     seed: test.seed ?? 1,
     sites: counts.map((_, site) => String.fromCharCode(65 + site)),
-    choices: { when: 'live', labels: 'server', order: 'union', trunk: 'shared', segments: 'mirrored', segmentSeed: 'study', ...test.choices },
+    choices: {
+      when: 'live',
+      labels: 'server',
+      order: 'union',
+      trunk: 'shared',
+      segments: 'mirrored',
+      segmentSeed: 'study',
+      ...test.choices,
+    },
     training: {
       batch: 20,
       epochs: 2,
@@ -84,7 +101,16 @@ export async function runInMemory(
   const clock = systemClock;
   const engines = await Promise.all([0, ...plan.sites].map(() => openEngine({ placement: 'inline', threads: 1 })));
   try {
-    const server = new StudyServer({ plan, study, engine: engines[0]!, listener, clock, signal: abort.signal, timeoutMs: 20_000, ...options });
+    const server = new StudyServer({
+      plan,
+      study,
+      engine: engines[0]!,
+      listener,
+      clock,
+      signal: abort.signal,
+      timeoutMs: 20_000,
+      ...options,
+    });
     const agents = plan.sites.map(
       (_, index) =>
         new SiteAgent({
@@ -102,7 +128,7 @@ export async function runInMemory(
     );
     const all = Promise.all([server.run(), ...agents.map((agent) => agent.run())]);
     all.catch((error: unknown) => abort.abort(error));
-    const [result, ...sites] = (await all) as [ServerResult, ...SiteResult[]];
+    const [result, ...sites] = await all;
     return { server: result, sites };
   } finally {
     abort.abort();
