@@ -12,7 +12,7 @@ transportSuite('memory', {
 transportSuite('WebSocket', {
   listen: async (options) => {
     const { connectionsMax: _connectionsMax, ...limits } = options;
-    const listener = await listenWebSocket(options);
-    return { listener, connect: () => connectWebSocket(listener.address, limits) };
+    const listener = await listenWebSocket({ ...options, closeTimeoutMs: 500 });
+    return { listener, connect: () => connectWebSocket(listener.address, { ...limits, closeTimeoutMs: 500 }) };
   },
 });

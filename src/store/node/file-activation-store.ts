@@ -14,7 +14,7 @@ import { beginChunkHash, chunkHash, indexLine, readIndexLine, type IndexedChunk 
 import { atomicWriteFile } from './atomic-file.ts';
 import { readAll, syncFolder, writeAll } from './file-bytes.ts';
 import { fileError, isMissing } from './file-error.ts';
-import { RowReader } from './row-reader.ts';
+import { RowReader, type RowFile } from './row-reader.ts';
 
 export interface FileActivationStoreOptions {
   /** Bytes of whole sections kept in memory. Default 256 MiB. */
@@ -136,10 +136,12 @@ class Store implements FileActivationStore {
 
   async read(picks: readonly RowPick[]): Promise<Tensor<'float32'>> {
     this.#checkOpen();
+    const files = new Map<SectionKey, RowFile>();
     const places = picks.map(({ section, row }) => {
       this.#table.checkRow(section, row);
-      const fileBytes = this.#table.rowCount(section) * this.#rowBytes;
-      return { path: this.#path(section, 'rows'), fileBytes, row };
+      const file = files.get(section) ?? this.#rowFile(section);
+      files.set(section, file);
+      return { file, row };
     });
     const rows = new Float32Array(picks.length * this.#table.rowLength);
     await this.#reader.read(new Uint8Array(rows.buffer), places);
@@ -244,6 +246,10 @@ class Store implements FileActivationStore {
 
   #rowsOf(site: string, id: string): number | undefined {
     return this.#table.sections().find((section) => section.site === site && sectionId(section) === id)?.rowCount;
+  }
+
+  #rowFile(key: SectionKey): RowFile {
+    return { path: this.#path(key, 'rows'), byteLength: this.#table.rowCount(key) * this.#rowBytes };
   }
 
   #path(key: SectionKey, ending: 'rows' | 'index'): string {

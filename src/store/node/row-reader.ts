@@ -8,17 +8,24 @@ import { readAll } from './file-bytes.ts';
 import { fileError } from './file-error.ts';
 import { FileHandles } from './file-handles.ts';
 
-/** A row that is known to be there. */
-export interface RowPlace {
+/** A file of rows as it stands. */
+export interface RowFile {
   readonly path: string;
-  /** Bytes of all rows of the file. */
-  readonly fileBytes: number;
+  /** Bytes of all its rows. */
+  readonly byteLength: number;
+}
+
+/** A row that is known to be there. Rows of one file share the object. */
+export interface RowPlace {
+  readonly file: RowFile;
   readonly row: number;
 }
 
 interface CachedFile {
   readonly byteLength: number;
-  readonly bytes: Promise<Uint8Array>;
+  readonly loading: Promise<Uint8Array>;
+  /** Once it is loaded. */
+  bytes: Uint8Array | undefined;
 }
 
 export class RowReader {
@@ -43,9 +50,13 @@ export class RowReader {
       let count = 1;
       // Neighbours in the file that are neighbours in the batch are one read.
       for (let next = places[at + 1]; next && isAfter(first, count, next); next = places[at + count]) count += 1;
-      reads.push(this.#readRows(first, target.subarray(at * this.#rowBytes, (at + count) * this.#rowBytes)));
+      const rows = target.subarray(at * this.#rowBytes, (at + count) * this.#rowBytes);
+      const kept = this.#cache.get(first.file.path)?.bytes;
+      if (kept) copyRows(kept, first.row * this.#rowBytes, rows);
+      else reads.push(this.#readRows(first, rows));
       at += count;
     }
+    if (reads.length === 0) return;
     const all = Promise.allSettled(reads);
     this.#reading.add(all);
     const failed = (await all).find((result) => result.status === 'rejected');
@@ -66,36 +77,43 @@ export class RowReader {
     await this.#files.close();
   }
 
-  async #readRows(place: RowPlace, target: Uint8Array): Promise<void> {
-    const start = place.row * this.#rowBytes;
+  async #readRows({ file, row }: RowPlace, target: Uint8Array): Promise<void> {
+    const start = row * this.#rowBytes;
     try {
-      const cached = this.#cache.get(place.path) ?? this.#keep(place);
-      if (cached) target.set((await cached.bytes).subarray(start, start + target.byteLength));
-      else await this.#files.with(place.path, (file) => readAll(file, target, start));
+      const cached = this.#cache.get(file.path) ?? this.#keep(file);
+      if (cached) copyRows(await cached.loading, start, target);
+      else await this.#files.with(file.path, (handle) => readAll(handle, target, start));
     } catch (error) {
-      throw fileError(place.path, `read row ${place.row}`, error);
+      throw fileError(file.path, `read row ${row}`, error);
     }
   }
 
   /** Begins to keep a whole file in memory, if there is room. */
-  #keep({ path, fileBytes }: RowPlace): CachedFile | undefined {
-    if (this.#cacheBytes + fileBytes > this.#cacheBytesMax) return undefined;
-    const load = async (file: FileHandle): Promise<Uint8Array> => {
-      const bytes = new Uint8Array(fileBytes);
-      await readAll(file, bytes, 0);
+  #keep({ path, byteLength }: RowFile): CachedFile | undefined {
+    if (this.#cacheBytes + byteLength > this.#cacheBytesMax) return undefined;
+    const load = async (handle: FileHandle): Promise<Uint8Array> => {
+      const bytes = new Uint8Array(byteLength);
+      await readAll(handle, bytes, 0);
       return bytes;
     };
-    const cached = { byteLength: fileBytes, bytes: this.#files.with(path, load) };
+    const cached: CachedFile = { byteLength, loading: this.#files.with(path, load), bytes: undefined };
     this.#cache.set(path, cached);
-    this.#cacheBytes += fileBytes;
-    // The readers hear of the error; the next one tries again.
-    cached.bytes.catch(() => {
-      if (this.#cache.get(path) === cached) this.forget(path);
-    });
+    this.#cacheBytes += byteLength;
+    cached.loading.then(
+      (bytes) => (cached.bytes = bytes),
+      // The readers hear of the error; the next one tries again.
+      () => {
+        if (this.#cache.get(path) === cached) this.forget(path);
+      },
+    );
     return cached;
   }
 }
 
+function copyRows(source: Uint8Array, start: number, target: Uint8Array): void {
+  target.set(source.subarray(start, start + target.byteLength));
+}
+
 function isAfter(first: RowPlace, count: number, next: RowPlace): boolean {
-  return next.path === first.path && next.row === first.row + count;
+  return next.file === first.file && next.row === first.row + count;
 }

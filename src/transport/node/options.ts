@@ -17,7 +17,7 @@ export const defaultWebSocketOptions: WebSocketOptions = {
   ...defaultTransportLimits,
   handshakeTimeoutMs: 10_000,
   heartbeatMs: 15_000,
-  closeTimeoutMs: 2_000,
+  closeTimeoutMs: 5_000,
 };
 
 const largest = 2 ** 31 - 1;
