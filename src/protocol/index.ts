@@ -5,6 +5,7 @@ export * from './meaning.ts';
 export * from './message.ts';
 export * from './moments.ts';
 export * from './plan.ts';
+export * from './pooled.ts';
 export * from './report.ts';
 export * from './schedule.ts';
 export * from './script.ts';

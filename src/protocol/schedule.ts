@@ -51,6 +51,8 @@ export class Schedule {
   readonly counts: readonly number[];
   /** Training records of all sites. */
   readonly total: number;
+  /** The batches last asked for, by site: an epoch's are asked for at every step. */
+  readonly #known = new Map<number, { epoch: number; batches: readonly Batch[] }>();
   #globalSizes: { epoch: number; sizes: Int32Array[] } | undefined;
 
   constructor(plan: SchedulePlan, counts: readonly number[]) {
@@ -72,6 +74,8 @@ export class Schedule {
 
   /** Batches of one site in an epoch, in order. Steps that the site sits out are not among them. */
   batches(site: number, epoch: number): readonly Batch[] {
+    const known = this.#known.get(site);
+    if (known?.epoch === epoch) return known.batches;
     const sizes = this.#sizes(site, epoch);
     const batches: Batch[] = [];
     let from = 0;
@@ -79,6 +83,7 @@ export class Schedule {
       if (count > 0) batches.push({ step, index: batches.length, from, count });
       from += count;
     });
+    this.#known.set(site, { epoch, batches });
     return batches;
   }
 

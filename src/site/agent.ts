@@ -1,29 +1,28 @@
 // A site in a study. It follows its script line by line: what the script has it send it computes and sends, what the script has it
 // receive it waits for and applies. It opens its own records only, and nothing but the script's messages leaves.
 
-import { assert, type Clock, sha256Hex, type Seed } from '../base/index.ts';
-import type { Augmenting, OpenedData, Records } from '../data/index.ts';
+import { assert, type Clock, type Seed, sha256Hex } from '../base/index.ts';
+import type { Augmenting, OpenedData } from '../data/index.ts';
 import type { Engine } from '../engine/index.ts';
 import type { OutputMeaning } from '../metrics/index.ts';
 import {
   type Batch,
-  classWeights,
-  epochOrder,
   type Exchange,
-  meanAndSd,
   outputMeaning,
   partNames,
   type Plan,
   planHash,
+  readPooled,
   Schedule,
   type ScriptFacts,
   Session,
   type SiteCounts,
   siteScript,
 } from '../protocol/index.ts';
-import { type CompiledStudy, dropoutMasks, hyperOf, initialState, masksOf } from '../split/index.ts';
+import { type CompiledStudy, hyperOf, initialState } from '../split/index.ts';
 import { bytesOf, float32, type Tensor, tensor, zeros } from '../tensor/index.ts';
 import type { Connection } from '../transport/index.ts';
+import { BatchSource, type LoadedBatch } from './batch-source.ts';
 import { censusOf } from './census.ts';
 import { SiteLink } from './link.ts';
 import { ReportBuilder } from './report.ts';
@@ -75,15 +74,6 @@ export interface SiteResult {
   readonly waitedMs: number;
 }
 
-/** A training batch between its forward and its backward pass. */
-interface Current {
-  readonly batch: Batch;
-  readonly epoch: number;
-  readonly x: Tensor;
-  readonly masks: Readonly<Record<string, Tensor>>;
-  readonly labels: Tensor;
-}
-
 export class SiteAgent {
   readonly #options: SiteOptions;
   readonly #plan: Plan;
@@ -94,9 +84,8 @@ export class SiteAgent {
   #weights: readonly number[] = [];
   #target: Tensor = float32([0, 1]);
   #runner: SegmentRunner | undefined;
-  #current: Current | undefined;
-  #prefetched: { key: string; current: Promise<Current> } | undefined;
-  #order: { epoch: number; rows: Int32Array } | undefined;
+  #current: LoadedBatch | undefined;
+  #source: BatchSource | undefined;
   #updates = 0;
   #serverStep = 0;
   #outgoing: Readonly<Record<string, Tensor>> = {};
@@ -150,7 +139,7 @@ export class SiteAgent {
         waitedMs: this.#link.waitedMs,
       };
     } finally {
-      await this.#prefetched?.current.catch(() => undefined);
+      await this.#source?.close();
       await this.#link.close();
     }
   }
@@ -194,47 +183,33 @@ export class SiteAgent {
 
   async #pooled(): Promise<void> {
     const { message } = await this.#link.receive('pooled');
-    const [counts, classes, sums] = message.tensors.map(({ tensor: value }) => value.data) as [
-      Int32Array,
-      Int32Array,
-      Float64Array,
-    ];
-    this.#facts.counts = this.#plan.sites.map((_, site) => ({
-      train: counts[3 * site] ?? 0,
-      val: counts[3 * site + 1] ?? 0,
-      test: counts[3 * site + 2] ?? 0,
-    }));
-    this.#facts.chunksHeld = message.scalars[0] ?? 0;
-    const classCount = classes.length / 3;
-    this.#weights = classWeights(this.#plan.training.classWeights, Array.from(classes.slice(0, classCount)));
-    const moments = Array.from({ length: this.#plan.standardisedColumns + 1 }, (_, column) =>
-      meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0),
-    );
-    const target = moments.pop();
-    this.#target = float32([target?.mean ?? 0, target?.sd ?? 1]);
-    this.#meaning = outputMeaning(this.#plan, { mean: target?.mean ?? 0, sd: target?.sd ?? 1 });
-    if (moments.length > 0) {
-      this.#options.data.pooling.setStandardisation({
-        mean: moments.map(({ mean }) => mean),
-        sd: moments.map(({ sd }) => sd),
-      });
+    const { plan, study, index, data } = this.#options;
+    const own = { train: data.parts.train.count, val: data.parts.val.count, test: data.parts.test.count };
+    const pooled = readPooled(plan, message, index, own);
+    this.#facts.counts = pooled.counts;
+    this.#facts.chunksHeld = pooled.chunksHeld;
+    this.#weights = pooled.classWeights;
+    this.#target = float32([pooled.target.mean, pooled.target.sd]);
+    this.#meaning = outputMeaning(plan, pooled.target);
+    if (pooled.inputs.length > 0) {
+      const [mean, sd] = [pooled.inputs.map((column) => column.mean), pooled.inputs.map((column) => column.sd)];
+      data.pooling.setStandardisation({ mean, sd });
     }
-    const trainCounts = this.#facts.counts.map(({ train }) => train);
-    this.#schedule = new Schedule(this.#plan, trainCounts);
-    const own = this.#facts.counts[this.#options.index];
-    if (own) this.#options.onEvent?.({ kind: 'counts', counts: own });
+    this.#schedule = new Schedule(
+      plan,
+      pooled.counts.map(({ train }) => train),
+    );
+    this.#source = new BatchSource(plan, study, index, data, this.#schedule);
+    this.#options.onEvent?.({ kind: 'counts', counts: own });
   }
 
   /** Sends a training batch's activations, and starts loading the next batch. */
   async #sendBatch(line: Exchange, batch: Batch): Promise<void> {
-    const current = await this.#take(line.epoch, batch);
+    const current = await this.#batches.take(line.epoch, batch);
     this.#current = current;
     const cut = await this.#compute(() => this.#segment.forward(current.x, current.masks));
     await this.#link.send('activations', { tensors: { cut, labels: current.labels } });
-    const next = this.#batches(line.epoch)[batch.index + 1];
-    if (next) this.#prefetch(line.epoch, next);
-    else if (line.epoch + 1 < this.#plan.training.epochs)
-      this.#prefetch(line.epoch + 1, this.#batches(line.epoch + 1)[0] as Batch);
+    this.#batches.loadAfter(line.epoch, batch);
   }
 
   /** Sends activations of records in inference form: validation, test, or a chunk of a `detached` upload. */
@@ -253,7 +228,7 @@ export class SiteAgent {
     };
     const x = await (pass > 0 ? records.load(rows, augmenting) : records.load(rows));
     const cut = await this.#compute(() => this.#segment.evaluate(x));
-    const tensors: Record<string, Tensor> = { cut, labels: this.#labelsOf(records, rows) };
+    const tensors: Record<string, Tensor> = { cut, labels: this.#batches.labels(records, rows) };
     tensors['groups'] = tensor(
       'int32',
       [rows.length],
@@ -279,7 +254,7 @@ export class SiteAgent {
       this.#report?.add(y, line.records?.from ?? 0);
       return;
     }
-    const current = this.#current as Current;
+    const current = this.#current as LoadedBatch;
     const total = message.scalars[0] ?? 0;
     const weight = this.#lossWeights(current, total);
     const { loss, gradient } = await this.#compute(() =>
@@ -296,7 +271,7 @@ export class SiteAgent {
 
   async #cutGradient(): Promise<void> {
     const { message } = await this.#link.receive('cut-gradient');
-    const current = this.#current as Current;
+    const current = this.#current as LoadedBatch;
     const gradient = message.tensors[0]?.tensor as Tensor;
     if (this.#plan.choices.labels === 'server') this.#tellStep(current, message.scalars[0] ?? 0);
     if (this.#plan.choices.segments === 'mirrored') {
@@ -317,7 +292,7 @@ export class SiteAgent {
   }
 
   /** The server step that the learning rate counts, and the factor that makes the cut gradient that of the mean over the own batch. */
-  #placeOf({ batch, epoch }: Current): { step: number; scale: number } {
+  #placeOf({ batch, epoch }: LoadedBatch): { step: number; scale: number } {
     const schedule = this.#schedule as Schedule;
     const { order } = this.#plan.choices;
     const before = epoch * schedule.serverSteps;
@@ -326,7 +301,7 @@ export class SiteAgent {
       return { step: before + batch.step, scale: records / batch.count };
     }
     if (order === 'turns') return { step: before + this.#serverStep + batch.step, scale: 1 };
-    return { step: epoch * this.#batches(epoch).length + batch.index, scale: 1 };
+    return { step: epoch * this.#batches.of(epoch).length + batch.index, scale: 1 };
   }
 
   async #turn(): Promise<void> {
@@ -376,66 +351,8 @@ export class SiteAgent {
     if (line.epoch + 1 === this.#plan.training.epochs) await this.#segment.setState(this.#best);
   }
 
-  // Batches
-
-  #batches(epoch: number): readonly Batch[] {
-    return (this.#schedule as Schedule).batches(this.#options.index, epoch);
-  }
-
-  async #take(epoch: number, batch: Batch): Promise<Current> {
-    this.#prefetch(epoch, batch);
-    const current = this.#prefetched?.current as Promise<Current>;
-    this.#prefetched = undefined;
-    return current;
-  }
-
-  #prefetch(epoch: number, batch: Batch): void {
-    const key = `${epoch}/${batch.index}`;
-    if (this.#prefetched?.key === key) return;
-    const current = this.#load(epoch, batch);
-    current.catch(() => undefined); // Whoever takes the batch sees the error.
-    this.#prefetched = { key, current };
-  }
-
-  async #load(epoch: number, batch: Batch): Promise<Current> {
-    const { index, data, study } = this.#options;
-    const records = data.parts.train;
-    if (this.#order?.epoch !== epoch)
-      this.#order = { epoch, rows: epochOrder(this.#plan.seed, index, epoch, records.count) };
-    const rows = this.#order.rows.slice(batch.from, batch.from + batch.count);
-    const place = [index, epoch, batch.index];
-    const x = await records.load(rows, {
-      studySeed: this.#plan.seed,
-      siteIndex: index,
-      epoch,
-      batchIndex: batch.index,
-    });
-    const specs = [...masksOf(study, 'segment'), ...masksOf(study, 'head')];
-    return {
-      batch,
-      epoch,
-      x,
-      masks: dropoutMasks(this.#plan.seed, specs, [{ place, rows: batch.count }]),
-      labels: this.#labelsOf(records, rows),
-    };
-  }
-
-  #labelsOf(records: Records, rows: Int32Array): Tensor {
-    return this.#plan.task.kind === 'classification'
-      ? tensor(
-          'int32',
-          [rows.length],
-          Int32Array.from(rows, (row) => records.labels[row] ?? -1),
-        )
-      : tensor(
-          'float32',
-          [rows.length],
-          Float32Array.from(rows, (row) => records.labels[row] ?? Number.NaN),
-        );
-  }
-
   /** Each record's factor in the step's loss: its class's weight over the records of the step. */
-  #lossWeights({ labels }: Current, records: number): Tensor {
+  #lossWeights({ labels }: LoadedBatch, records: number): Tensor {
     const weight = zeros('float32', labels.dims);
     const classes = this.#plan.task.kind === 'classification';
     for (let row = 0; row < weight.data.length; row++) {
@@ -450,6 +367,10 @@ export class SiteAgent {
     return hyperOf(this.#plan.training, { step, totalSteps, update: this.#updates, scale });
   }
 
+  get #batches(): BatchSource {
+    return this.#source as BatchSource;
+  }
+
   get #segment(): SegmentRunner {
     return this.#runner as SegmentRunner;
   }
@@ -461,7 +382,7 @@ export class SiteAgent {
     return result;
   }
 
-  #tellStep({ batch, epoch }: Current, loss: number): void {
+  #tellStep({ batch, epoch }: LoadedBatch, loss: number): void {
     this.#options.onEvent?.({ kind: 'step', epoch, step: batch.step, loss, records: batch.count });
   }
 }

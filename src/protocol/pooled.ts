@@ -1,0 +1,49 @@
+// What the server tells all sites before training, read and checked.
+
+import { ProtocolError } from '../base/index.ts';
+import { classWeights } from './class-weights.ts';
+import type { Message } from './message.ts';
+import { meanAndSd, type Moments } from './moments.ts';
+import type { Plan } from './plan.ts';
+import type { SiteCounts } from './script.ts';
+
+/** The pool's facts. */
+export interface PooledFacts {
+  readonly counts: readonly SiteCounts[];
+  /** Weight of each class in the loss; [1] for regression. */
+  readonly classWeights: readonly number[];
+  /** Of each standardised input column. */
+  readonly inputs: readonly Moments[];
+  readonly target: Moments;
+  /** `detached`: chunks that the server holds already. */
+  readonly chunksHeld: number;
+}
+
+/** Reads a `pooled` message whose shapes the session has checked. Throws ProtocolError when its counts cannot be, or are not this site's own. */
+export function readPooled(plan: Plan, message: Message, site: number, own: SiteCounts): PooledFacts {
+  const [counts, classes, sums] = message.tensors.map(({ tensor }) => tensor.data) as [
+    Int32Array,
+    Int32Array,
+    Float64Array,
+  ];
+  const bad = (what: string) => new ProtocolError('bad-field', `pooled: ${what}`);
+  if (counts.some((count) => count < 0) || classes.some((count) => count < 0)) throw bad('a count is negative');
+  const siteCounts = plan.sites.map((_, index) => ({
+    train: counts[3 * index] as number,
+    val: counts[3 * index + 1] as number,
+    test: counts[3 * index + 2] as number,
+  }));
+  if (siteCounts.some(({ train }) => train < 1)) throw bad('a site has no training records');
+  const told = siteCounts[site];
+  if (told?.train !== own.train || told.val !== own.val || told.test !== own.test)
+    throw bad("this site's own counts are not what it reported");
+  const chunksHeld = message.scalars[0] as number;
+  if (!Number.isInteger(chunksHeld) || chunksHeld < 0) throw bad(`${chunksHeld} chunks held`);
+  const classCount = classes.length / 3;
+  const moments = Array.from({ length: sums.length / 3 }, (_, column) =>
+    meanAndSd(sums[3 * column] as number, sums[3 * column + 1] as number, sums[3 * column + 2] as number),
+  );
+  const target = moments.pop() as Moments;
+  const weights = classWeights(plan.training.classWeights, Array.from(classes.subarray(0, classCount)));
+  return { counts: siteCounts, classWeights: weights, inputs: moments, target, chunksHeld };
+}
