@@ -14,6 +14,8 @@ export interface LinearInput {
   readonly y: ArrayLike<number>;
   /** Weight of the penalty: 0 or more; above 0 for `fitLogistic`, whose weights may grow without end otherwise. */
   readonly l2: number;
+  /** The fit ends when the gradient has shrunk to this share of its first length; default 1e-4, far below what metrics show. */
+  readonly tolerance?: number;
 }
 
 /** b + x·w. */
@@ -65,12 +67,11 @@ interface Design {
 }
 
 const newtonStepsMost = 50;
-const gradientTolerance = 1e-8;
 
 /** A vector of `columns` weights and, last, the intercept. */
 type Parameters = Float64Array<ArrayBuffer>;
 
-function fit({ x, columns, y, l2 }: LinearInput, family: Family): LinearModel {
+function fit({ x, columns, y, l2, tolerance = 1e-4 }: LinearInput, family: Family): LinearModel {
   const rows = y.length;
   assert(rows > 0 && columns > 0 && x.length === rows * columns, `${x.length} values in ${rows} rows of ${columns}`);
   assert(l2 >= 0, `penalty ${l2}`);
@@ -88,7 +89,7 @@ function fit({ x, columns, y, l2 }: LinearInput, family: Family): LinearModel {
     for (let c = 0; c < columns; c++) gradient[c]! += l2 * parameters[c]!;
     const norm = Math.sqrt(dot(gradient, gradient));
     firstNorm ||= norm;
-    if (norm <= gradientTolerance * firstNorm) break;
+    if (norm <= tolerance * firstNorm) break;
     const direction = newtonDirection(
       design,
       means.map((mean) => family.slope(mean)),
@@ -161,9 +162,7 @@ function curvatureProduct({ x, columns, means }: Design, slopes: Float64Array, l
   const offset = v[columns]! - dot(v, means);
   let total = 0;
   for (let i = 0, at = 0; i < slopes.length; i++, at += columns) {
-    let z = offset;
-    for (let c = 0; c < columns; c++) z += x[at + c]! * v[c]!;
-    z *= slopes[i]!;
+    const z = slopes[i]! * (offset + rowDot(x, at, columns, v));
     for (let c = 0; c < columns; c++) out[c]! += z * x[at + c]!;
     total += z;
   }
@@ -186,9 +185,7 @@ function curvatureDiagonal({ x, columns, means }: Design, slopes: Float64Array, 
 function multiply({ x, columns, means }: Design, weights: Float64Array, intercept: number, out: Float64Array): void {
   const offset = intercept - dot(weights, means);
   for (let i = 0, at = 0; i < out.length; i++, at += columns) {
-    let z = offset;
-    for (let c = 0; c < columns; c++) z += x[at + c]! * weights[c]!;
-    out[i] = z;
+    out[i] = offset + rowDot(x, at, columns, weights);
   }
 }
 
@@ -222,6 +219,23 @@ function penaltyOf(parameters: Parameters, direction: Parameters, step: number, 
   let squares = 0;
   for (let c = 0; c < columns; c++) squares += (parameters[c]! + step * direction[c]!) ** 2;
   return (l2 / 2) * squares;
+}
+
+/** A row of x times v. Four sums run side by side, because each addition waits for the one before it. */
+function rowDot(x: Float64Array | Float32Array, at: number, columns: number, v: Float64Array): number {
+  let sum0 = 0;
+  let sum1 = 0;
+  let sum2 = 0;
+  let sum3 = 0;
+  let c = 0;
+  for (; c + 3 < columns; c += 4) {
+    sum0 += x[at + c]! * v[c]!;
+    sum1 += x[at + c + 1]! * v[c + 1]!;
+    sum2 += x[at + c + 2]! * v[c + 2]!;
+    sum3 += x[at + c + 3]! * v[c + 3]!;
+  }
+  for (; c < columns; c++) sum0 += x[at + c]! * v[c]!;
+  return sum0 + sum1 + (sum2 + sum3);
 }
 
 /** Over the length of the shorter one, so that the weights of parameters can meet the columns' means. */
