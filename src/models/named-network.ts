@@ -56,6 +56,11 @@ const networks: Readonly<Record<string, Entry>> = {
 /** The names that `namedNetwork` knows. */
 export const networkNames: readonly string[] = Object.keys(networks);
 
+/** The options of a named network with their defaults; undefined when no network is called so. */
+export function networkDefaults(name: string): NetworkOptions | undefined {
+  return Object.hasOwn(networks, name) ? networks[name]?.defaults : undefined;
+}
+
 /** A network by name. Throws ConfigError `unknown-network`, or `bad-study` with every option that is wrong. */
 export function namedNetwork(name: string, options: NetworkOptions = {}): Network {
   const entry = Object.hasOwn(networks, name) ? networks[name] : undefined;

@@ -1,0 +1,3 @@
+export * from './planned-study.ts';
+export * from './study-file.ts';
+export { studyJsonSchema } from './study-schema.ts';

@@ -1,0 +1,162 @@
+// From a study to its plan. Server, site and run all come through here, so that they have the same plan and the same hash.
+
+import { basename } from 'node:path';
+import { ConfigError, EngineError } from '../base/index.ts';
+import { describeInputs, targetOf } from '../data/index.ts';
+import { namedNetwork, networkDefaults } from '../models/index.ts';
+import { readModel } from '../onnx/index.ts';
+import type { LossKind, Plan, Task } from '../protocol/index.ts';
+import { makePlan, type PlannedStudy, type PlanSettings } from '../split/index.ts';
+import { defaultSiteNames, type Study } from './study-file.ts';
+
+/** What the command line may say otherwise than the study file. */
+export interface StudyOverrides {
+  readonly seed?: number | undefined;
+  readonly siteCount?: number | undefined;
+  readonly ratio?: readonly number[] | undefined;
+  readonly siteNames?: readonly string[] | undefined;
+}
+
+/** The sites of a study and the shares by which one machine's records are dealt among them. */
+export interface SiteShares {
+  readonly names: readonly string[];
+  readonly ratio: readonly number[];
+}
+
+/**
+ * Which sites take part, and in what ratio: as overridden, else as the study file says. Another number of sites than the file's has
+ * equal shares and default names unless they are given too. Throws ConfigError `bad-usage` when the overrides contradict each other.
+ */
+export function siteSharesOf(study: Study, overrides: StudyOverrides = {}): SiteShares {
+  const { siteCount, ratio, siteNames } = overrides;
+  const count = siteCount ?? ratio?.length ?? siteNames?.length ?? study.sites.names.length;
+  const problems: string[] = [];
+  if (!Number.isSafeInteger(count) || count < 1) problems.push(`--sites is ${count}; expected 1 or more`);
+  if (ratio !== undefined && ratio.length !== count)
+    problems.push(`--ratio ${ratio.join(':')} has ${ratio.length} parts, but there are ${count} sites`);
+  if (siteNames !== undefined && siteNames.length !== count)
+    problems.push(`${siteNames.length} site names are given, but there are ${count} sites`);
+  if (problems.length > 0) throw new ConfigError('bad-usage', problems);
+  const asWritten = count === study.sites.names.length;
+  return {
+    names: siteNames ?? (asWritten ? study.sites.names : defaultSiteNames(count)),
+    ratio: ratio ?? (asWritten ? study.sites.ratio : Array.from({ length: count }, () => 1)),
+  };
+}
+
+/** What the study's plan is made from. Throws ConfigError when network and data do not fit. */
+export function planSettingsOf(study: Study, overrides: StudyOverrides = {}): PlanSettings {
+  const { data, network, gives } = study;
+  const task = taskOf(study);
+  const options = optionsOf(study, task);
+  return {
+    study: study.name,
+    seed: overrides.seed ?? study.seed,
+    sites: [...siteSharesOf(study, overrides).names],
+    choices: study.choices,
+    training: study.training,
+    task,
+    // Through JSON, so that what is left out is left out of the hash too.
+    data: JSON.parse(JSON.stringify(data)) as Plan['data'],
+    standardisedColumns: describeInputs(data).columns.length,
+    minCount: data.minCount,
+    trunkToSites: gives.trunkToSites,
+    segmentsToServer: gives.segmentsToServer,
+    network: {
+      name: network.name ?? modelName(network.file),
+      options,
+      loss: network.loss ?? defaultLoss(task, outputsOf(study, options)),
+      // The refusal of an empty name lists where the model can be cut.
+      cut: network.cut ?? (network.file === undefined ? undefined : ''),
+      headCut: network.headCut,
+      file: network.model,
+    },
+  };
+}
+
+/**
+ * The study's plan and compiled graphs. The same study and overrides give the same plan on every machine. Throws ConfigError with the
+ * study file's line when network, data and choices do not fit together, EngineError when the network cannot be cut or differentiated.
+ */
+export function planOf(study: Study, overrides: StudyOverrides = {}): PlannedStudy {
+  return placing(study, () => {
+    const planned = makePlan(planSettingsOf(study, overrides));
+    const { inputDims } = planned.plan.network;
+    const { dims, columns } = describeInputs(study.data);
+    if (dims.join() !== inputDims.join()) {
+      const has =
+        columns.length > 0
+          ? `${columns.length} columns (${columns.map(({ name }) => name).join(', ')})`
+          : `[${dims.join(', ')}]`;
+      throw new ConfigError('bad-study', `network takes [${inputDims.join(', ')}], but the data give ${has}`);
+    }
+    return planned;
+  });
+}
+
+function taskOf({ data, threshold }: Study): Task {
+  const target = targetOf(data);
+  if (target.kind === 'regression') return { kind: 'regression', target: target.column, unit: target.unit };
+  const { classes, positive } = target;
+  return {
+    kind: 'classification',
+    classes: [...classes],
+    ...(positive === undefined ? {} : { positive }),
+    threshold: threshold ?? 0.5,
+  };
+}
+
+/** A named network's options; those that it has and the study leaves out follow from the data. */
+function optionsOf({ network, data }: Study, task: Task): Record<string, number> {
+  const defaults = network.name === undefined ? undefined : networkDefaults(network.name);
+  if (!defaults) return { ...network.options };
+  const { dims, columns } = describeInputs(data);
+  const [channels, height, width] = dims;
+  const followed: Record<string, number | undefined> = {
+    inputs: columns.length > 0 ? columns.length : undefined,
+    channels: dims.length === 3 ? channels : undefined,
+    size: height === width ? height : undefined,
+    classes: task.kind === 'classification' && task.classes.length > 2 ? task.classes.length : undefined,
+  };
+  const taken = Object.entries(followed).filter(([option, value]) => option in defaults && value !== undefined);
+  return { ...(Object.fromEntries(taken) as Record<string, number>), ...network.options };
+}
+
+/** The numbers that the network puts out for a record; undefined when its file does not say. */
+function outputsOf({ network, placed }: Study, options: Readonly<Record<string, number>>): number | undefined {
+  if (network.file !== undefined && network.model === undefined)
+    throw new ConfigError('bad-study', `${placed(['network', 'file'])} was not read: read the study with readStudy`);
+  const graph = network.model ? readModel(network.model.bytes) : namedNetwork(network.name ?? '', options).graph;
+  const last = graph.outputs[0]?.dims.at(-1);
+  return typeof last === 'number' ? last : undefined;
+}
+
+function defaultLoss(task: Task, outputs: number | undefined): LossKind {
+  if (task.kind === 'regression') return 'mse';
+  return outputs === 1 ? 'binary-cross-entropy' : 'softmax-cross-entropy';
+}
+
+function modelName(file: string | undefined): string {
+  return basename(file ?? '').replace(/\.onnx$/i, '') || 'model';
+}
+
+/** Gives the file's line to problems that the plan's making finds. */
+function placing<T>(study: Study, make: () => T): T {
+  const place = (problem: string) =>
+    problem.startsWith(study.fileName)
+      ? problem
+      : `${study.placed([sectionOf(problem)]).replace(/: [a-z]+$/, '')}: ${problem}`;
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof ConfigError && error.code !== 'bad-usage')
+      throw new ConfigError(error.code as 'bad-study', error.problems.map(place), { cause: error });
+    if (error instanceof EngineError) throw new ConfigError('bad-study', place(error.message), { cause: error });
+    throw error;
+  }
+}
+
+function sectionOf(problem: string): string {
+  if (problem.startsWith('training.')) return 'training';
+  return problem.startsWith('when:') ? 'choices' : 'network';
+}

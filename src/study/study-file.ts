@@ -1,0 +1,232 @@
+// The study file: one YAML text from which server and sites make the same plan.
+
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { ConfigError, messageOf, sha256Hex } from '../base/index.ts';
+import { type DataSettings, targetOf } from '../data/index.ts';
+import {
+  checkChoices,
+  type Choices,
+  type LossKind,
+  type Method,
+  presets,
+  type TrainingSettings,
+} from '../protocol/index.ts';
+import { schemaProblems } from './schema-problems.ts';
+import { type Path, pathText, StudyDocument } from './study-document.ts';
+import { studySchema, type StudySections } from './study-schema.ts';
+
+/** A user's own network as a file. */
+export interface ModelFile {
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+}
+
+/** What a study file says, with its defaults filled in. */
+export interface Study {
+  readonly fileName: string;
+  /** The file's text as it was read. */
+  readonly text: string;
+  readonly name: string;
+  readonly seed: number;
+  readonly method: Method;
+  readonly choices: Choices;
+  readonly sites: { readonly names: readonly string[]; readonly ratio: readonly number[] };
+  readonly network: {
+    /** A named network, or the path of an .onnx file as it is written. */
+    readonly name: string | undefined;
+    readonly file: string | undefined;
+    /** The file's content; there after `readStudy`. */
+    readonly model: ModelFile | undefined;
+    readonly options: Readonly<Record<string, number>>;
+    readonly cut: string | undefined;
+    readonly headCut: string | undefined;
+    readonly loss: LossKind | undefined;
+  };
+  readonly training: TrainingSettings;
+  readonly data: DataSettings;
+  /** Undefined where the file gives none. */
+  readonly threshold: number | undefined;
+  readonly gives: { readonly trunkToSites: boolean; readonly segmentsToServer: boolean };
+  /** `study.yaml:12: network.cut` for messages about what is written at `path`. */
+  readonly placed: (path: Path) => string;
+}
+
+/**
+ * Reads a study file's text. `fileName` is for messages. Throws ConfigError `bad-study` with every problem and its line;
+ * `combination-refused` when the choices do not go together.
+ */
+export function parseStudy(text: string, fileName: string): Study {
+  const document = new StudyDocument(text, fileName);
+  if (document.problems.length > 0) throw new ConfigError('bad-study', document.problems);
+  if (document.value === null || typeof document.value !== 'object' || Array.isArray(document.value))
+    throw new ConfigError(
+      'bad-study',
+      `${fileName}: is not a study file: expected sections such as study, sites and data`,
+    );
+  const parsed = studySchema.safeParse(document.value);
+  const problems = parsed.success ? [] : schemaProblems(document, parsed.error.issues);
+  problems.push(...crossProblems(document));
+  if (problems.length > 0 || !parsed.success) throw new ConfigError('bad-study', inFileOrder(problems));
+  const sections = parsed.data;
+  const choices = choicesOf(sections);
+  try {
+    checkChoices(choices);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError('combination-refused', `${document.placeOf(['choices'])}: ${error.message}`, {
+      cause: error,
+    });
+  }
+  const { network, data, gives } = sections;
+  return {
+    fileName,
+    text,
+    name: sections.study,
+    seed: sections.seed,
+    method: sections.method,
+    choices,
+    sites: sitesOf(sections.sites),
+    network: {
+      name: network.name,
+      file: network.file,
+      model: undefined,
+      options: network.options,
+      cut: network.cut,
+      headCut: network.headCut,
+      loss: network.loss,
+    },
+    training: trainingOf(sections, document),
+    data,
+    threshold: sections.task.threshold,
+    gives,
+    placed: (path) => `${document.placeOf(path)}: ${pathText(path)}`,
+  };
+}
+
+/** Reads a study file and the .onnx file that it names. Throws ConfigError as `parseStudy` does, and when a file cannot be read. */
+export async function readStudy(path: string): Promise<Study> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError('bad-study', `${path}: cannot be read: ${messageOf(cause)}`, { cause });
+  });
+  const study = parseStudy(text, path);
+  const { file } = study.network;
+  if (file === undefined) return study;
+  const modelPath = resolve(dirname(path), file);
+  const bytes = await readFile(modelPath).catch((cause: unknown) => {
+    throw new ConfigError('bad-study', `${study.placed(['network', 'file'])}: cannot be read: ${messageOf(cause)}`, {
+      cause,
+    });
+  });
+  return { ...study, network: { ...study.network, model: { bytes, sha256: sha256Hex(bytes) } } };
+}
+
+/** A ratio as numbers, from `7:2:1` or a list. */
+export function ratioOf(ratio: string | readonly number[]): number[] {
+  return typeof ratio === 'string' ? ratio.split(':').map(Number) : [...ratio];
+}
+
+/** The names of sites that the study file does not name. */
+export function defaultSiteNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `site-${index + 1}`);
+}
+
+function choicesOf({ method, choices }: StudySections): Choices {
+  const { labels, segmentSeed, when, order, trunk, segments } = choices;
+  const preset = presets[method];
+  return {
+    when: when ?? preset.when,
+    labels,
+    order: order ?? preset.order,
+    trunk: trunk ?? preset.trunk,
+    segments: segments ?? preset.segments,
+    segmentSeed,
+  };
+}
+
+function sitesOf({ count, ratio, names }: StudySections['sites']): Study['sites'] {
+  const given = ratio === undefined ? undefined : ratioOf(ratio);
+  const siteCount = count ?? given?.length ?? names?.length ?? 0;
+  return {
+    names: names ?? defaultSiteNames(siteCount),
+    ratio: given ?? Array.from({ length: siteCount }, () => 1),
+  };
+}
+
+function trainingOf({ method, training }: StudySections, document: StudyDocument): TrainingSettings {
+  const shuffles = method === 'splitfed-v2' && document.valueAt(['training', 'turnOrder']) === undefined;
+  return shuffles ? { ...training, turnOrder: 'shuffled' } : training;
+}
+
+/** What no single value shows: sections that contradict each other. Asks only what is written, so that it works beside other problems. */
+function crossProblems(document: StudyDocument): string[] {
+  const problems: string[] = [];
+  const problem = (path: Path, text: string) => problems.push(`${document.placeOf(path)}: ${pathText(path)} ${text}`);
+  const sites = studySchema.shape.sites.safeParse(document.valueAt(['sites']));
+  if (sites.success) {
+    const { count, ratio, names } = sites.data;
+    const parts = ratio === undefined ? undefined : ratioOf(ratio).length;
+    if (count === undefined && parts === undefined && names === undefined)
+      problem(['sites', 'count'], 'is missing: say how many sites take part');
+    if (count !== undefined && parts !== undefined && parts !== count)
+      problem(['sites', 'ratio'], `has ${parts} parts, but sites.count is ${count}`);
+    if (names !== undefined && names.length !== (count ?? parts ?? names.length))
+      problem(['sites', 'names'], `has ${names.length} names, but there are ${count ?? parts} sites`);
+    if (names !== undefined && new Set(names).size < names.length) problem(['sites', 'names'], 'names a site twice');
+  }
+
+  const network = studySchema.shape.network.safeParse(document.valueAt(['network']));
+  if (network.success) {
+    const { name, file, options } = network.data;
+    if (name !== undefined && file !== undefined)
+      problem(['network', 'file'], 'and network.name are both given: give one');
+    else if (name?.toLowerCase().endsWith('.onnx') === true)
+      problem(['network', 'name'], `is a path: write it as file: ${name}`);
+    else if (name === undefined && file === undefined)
+      problem(['network', 'name'], 'is missing: name a network, or give the file of one');
+    if (file !== undefined && Object.keys(options).length > 0)
+      problem(['network', 'options'], 'are for named networks; a file has none');
+  }
+
+  const data = studySchema.shape.data.safeParse(document.valueAt(['data']));
+  const threshold = document.valueAt(['task', 'threshold']);
+  if (data.success && threshold !== undefined) {
+    const target = targetOf(data.data);
+    if (target.kind === 'regression')
+      problem(['task', 'threshold'], `is for classes, but the study predicts the number ${target.column}`);
+    else if (target.classes.length > 2)
+      problem(['task', 'threshold'], `is for two classes, but data.classes has ${target.classes.length}`);
+  }
+
+  const training = studySchema.shape.training.safeParse(document.valueAt(['training']) ?? {});
+  const choices = studySchema.shape.choices.safeParse(document.valueAt(['choices']));
+  const method = studySchema.shape.method.safeParse(document.valueAt(['method']));
+  if (training.success && choices.success && method.success) {
+    const { when, order } = choicesOf({ choices: choices.data, method: method.data } as StudySections);
+    const { augmentPasses, turnSteps, turnOrder } = training.data;
+    if (augmentPasses > 0 && when !== 'detached')
+      problem(['training', 'augmentPasses'], `is for when: detached; with when: ${when} every epoch varies its images`);
+    if (augmentPasses > 0 && data.success && !varies(data.data))
+      problem(
+        ['training', 'augmentPasses'],
+        `is ${augmentPasses}, but data.augment varies nothing: every pass would be alike`,
+      );
+    if (turnSteps !== undefined && order !== 'turns')
+      problem(['training', 'turnSteps'], `is for order: turns, but order is ${order}`);
+    if (turnOrder === 'shuffled' && order !== 'turns')
+      problem(['training', 'turnOrder'], `is for order: turns, but order is ${order}`);
+  }
+  return problems;
+}
+
+function varies(data: DataSettings): boolean {
+  if (data.kind === 'table') return false;
+  const { flipHorizontal, flipVertical, shift, rotateDegrees, brightness, contrast } = data.augment;
+  return flipHorizontal || flipVertical || Math.max(shift, rotateDegrees, brightness, contrast) > 0;
+}
+
+/** Problems by line; those of one line as they were found, and none twice. */
+function inFileOrder(problems: readonly string[]): string[] {
+  const line = (problem: string) => Number(/:(\d+): /.exec(problem)?.[1] ?? 0);
+  return [...new Set(problems)].toSorted((a, b) => line(a) - line(b));
+}
