@@ -72,7 +72,7 @@ export function vary(
   const { brightness, contrast } = variation;
   if (brightness === 0 && contrast === 1) return;
   let sum = 0;
-  for (const value of out) sum += value;
+  for (let index = 0; index < out.length; index++) sum += out[index]!;
   const offset = (sum / out.length) * (1 - contrast) + brightness;
   for (let index = 0; index < out.length; index++) {
     const value = out[index]! * contrast + offset;
@@ -143,32 +143,47 @@ function rotate(
   const centreX = (width - 1) / 2;
   const centreY = (height - 1) / 2;
   const plane = height * width;
+  // The place in the flipped image, then its mirror image; a step to the right adds (stepX, stepY).
+  const stepX = flipHorizontal ? -cos : cos;
+  const stepY = flipVertical ? -sin : sin;
+  const value = (start: number, x: number, y: number) => (x < 0 || y < 0 ? 0 : source[start + y * width + x]!);
   for (let y = 0; y < height; y++) {
+    const dx = -centreX - shiftX;
     const dy = y - centreY - shiftY;
+    const startX = centreX + cos * dx - sin * dy;
+    const startY = centreY + sin * dx + cos * dy;
+    const firstX = flipHorizontal ? width - 1 - startX : startX;
+    const firstY = flipVertical ? height - 1 - startY : startY;
     for (let x = 0; x < width; x++) {
-      const dx = x - centreX - shiftX;
-      let fromX = centreX + cos * dx - sin * dy;
-      let fromY = centreY + sin * dx + cos * dy;
-      if (flipHorizontal) fromX = width - 1 - fromX;
-      if (flipVertical) fromY = height - 1 - fromY;
+      const fromX = firstX + x * stepX;
+      const fromY = firstY + x * stepY;
       const left = Math.floor(fromX);
       const top = Math.floor(fromY);
       const rightShare = fromX - left;
       const lowerShare = fromY - top;
-      const x0 = inside(left, width, fill);
-      const x1 = inside(left + 1, width, fill);
-      const y0 = inside(top, height, fill);
-      const y1 = inside(top + 1, height, fill);
-      const to = y * width + x;
+      const isInside = left >= 0 && top >= 0 && left + 1 < width && top + 1 < height;
       for (let channel = 0; channel < channels; channel++) {
         const start = channel * plane;
-        const a = x0 < 0 || y0 < 0 ? 0 : source[start + y0 * width + x0]!;
-        const b = x1 < 0 || y0 < 0 ? 0 : source[start + y0 * width + x1]!;
-        const c = x0 < 0 || y1 < 0 ? 0 : source[start + y1 * width + x0]!;
-        const d = x1 < 0 || y1 < 0 ? 0 : source[start + y1 * width + x1]!;
+        let a: number, b: number, c: number, d: number;
+        if (isInside) {
+          const at = start + top * width + left;
+          a = source[at]!;
+          b = source[at + 1]!;
+          c = source[at + width]!;
+          d = source[at + width + 1]!;
+        } else {
+          const x0 = inside(left, width, fill);
+          const x1 = inside(left + 1, width, fill);
+          const y0 = inside(top, height, fill);
+          const y1 = inside(top + 1, height, fill);
+          a = value(start, x0, y0);
+          b = value(start, x1, y0);
+          c = value(start, x0, y1);
+          d = value(start, x1, y1);
+        }
         const upper = a + (b - a) * rightShare;
         const lower = c + (d - c) * rightShare;
-        out[start + to] = upper + (lower - upper) * lowerShare;
+        out[start + y * width + x] = upper + (lower - upper) * lowerShare;
       }
     }
   }

@@ -140,11 +140,16 @@ export function unlabelledImages(ids: readonly string[], reading: ImageReading):
   };
 }
 
-/** Stored values to 0 … 1. */
+const unitOfByte = Float32Array.from({ length: 256 }, (_, value) => value / 255);
+
+/** Stored values to 0 … 1: value / 255 or value / 65535. Two loops, for each then sees one kind of array. */
 function toUnit(pixels: Pixels, out: Float32Array): void {
   assert(pixels.length === out.length, `an image of ${pixels.length} values where ${out.length} are declared`);
-  const most = pixels instanceof Uint16Array ? 65535 : 255;
-  for (let index = 0; index < out.length; index++) out[index] = pixels[index]! / most;
+  if (pixels instanceof Uint16Array) {
+    for (let index = 0; index < out.length; index++) out[index] = pixels[index]! / 65535;
+  } else {
+    for (let index = 0; index < out.length; index++) out[index] = unitOfByte[pixels[index]!]!;
+  }
 }
 
 /** (value - mean) / sd of each channel, where declared. */
