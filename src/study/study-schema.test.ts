@@ -10,6 +10,7 @@ describe('study.schema.json', () => {
 
   it('describes every section', () => {
     const { properties } = studyJsonSchema() as { properties: Record<string, { description?: string }> };
-    for (const [name, { description }] of Object.entries(properties)) expect(description, name).toMatch(/.{10}/);
+    const silent = Object.entries(properties).filter(([, { description = '' }]) => description.length < 10);
+    expect(silent.map(([name]) => name)).toEqual([]);
   });
 });

@@ -1,0 +1,86 @@
+// The server of a study as a process runs it: listener, engine, stores and clock of this machine, handed to the StudyServer.
+
+import { join } from 'node:path';
+import { systemClock } from '../../base/node/index.ts';
+import type { EngineInfo } from '../../engine/index.ts';
+import { openEngine } from '../../engine/node/index.ts';
+import { type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
+import type { PlannedStudy } from '../../split/index.ts';
+import type { Json } from '../../store/index.ts';
+import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
+import { listenWebSocket } from '../../transport/node/index.ts';
+import { Closing } from './closing.ts';
+import { enginePlacement } from './placement.ts';
+
+export interface ServeOptions {
+  readonly planned: PlannedStudy;
+  /** Holds commits/, in `detached` activations/, and with `arrival` order.jsonl. */
+  readonly stateDir: string;
+  /** Default 127.0.0.1 and any free port. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** Threads of the engine; default: all cores, one for a tiny network. */
+  readonly threads?: number | undefined;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onEngine?: (info: EngineInfo) => void;
+  readonly onEvent?: (event: ServerEvent) => void;
+  /** Called now and then with the bytes that came and went. */
+  readonly onTraffic?: (traffic: { readonly bytesUp: number; readonly bytesDown: number }) => void;
+}
+
+/** Serves a study to its end. Throws what StudyServer.run and the opening of engine, listener and stores throw. */
+export async function serveStudy(options: ServeOptions): Promise<ServerResult> {
+  const closing = new Closing();
+  try {
+    return await serve(options, closing);
+  } finally {
+    await closing.close();
+  }
+}
+
+async function serve(options: ServeOptions, closing: Closing): Promise<ServerResult> {
+  const { planned, stateDir, signal, onEvent, onTraffic } = options;
+  const { plan, study } = planned;
+  const listener = closing.use(await listenWebSocket(options.listen ?? {}));
+  const commits = await openFileCommitStore(join(stateDir, 'commits'));
+  const activations =
+    plan.choices.when === 'detached'
+      ? closing.use(await openFileActivationStore(join(stateDir, 'activations'), plan.network.cutDims))
+      : undefined;
+  const order = plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
+  const engine = closing.use(await openEngine({ ...enginePlacement(plan, 'server', options.threads), signal }));
+  options.onEngine?.(engine.info);
+  const server = new StudyServer({
+    plan,
+    study,
+    engine,
+    listener,
+    clock: systemClock,
+    signal,
+    timeoutMs: options.timeoutMs,
+    ...(activations ? { activations } : {}),
+    ...(order
+      ? {
+          logOrder: async (entry) => {
+            await order.write(entry);
+            await order.sync();
+          },
+        }
+      : {}),
+    commit: ({ epoch, tensors, ...meta }) =>
+      commits.write('server', { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
+    ...(onEvent ? { onEvent } : {}),
+  });
+  const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
+  closing.defer(() => clearInterval(ticking));
+  return server.run();
+}
+
+/** A value as JSON holds it; what is not finite becomes null. */
+export function asJson(value: unknown): Json {
+  return JSON.parse(
+    JSON.stringify(value, (_key, inner: unknown) =>
+      typeof inner === 'number' && (!Number.isFinite(inner) || Object.is(inner, -0)) ? (inner === 0 ? 0 : null) : inner,
+    ),
+  ) as Json;
+}

@@ -1,0 +1,92 @@
+// A site of a study as a process runs it: records, connection, engine and clock of this machine, handed to the SiteAgent.
+
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { ConfigError } from '../../base/index.ts';
+import { systemClock } from '../../base/node/index.ts';
+import { deal, type Listing, type Manifest } from '../../data/index.ts';
+import { listRecords, openSiteData } from '../../data/node/index.ts';
+import type { EngineInfo } from '../../engine/index.ts';
+import { openEngine } from '../../engine/node/index.ts';
+import { SiteAgent, type SiteEvent, type SiteResult } from '../../site/index.ts';
+import type { PlannedStudy } from '../../split/index.ts';
+import { openFileCommitStore } from '../../store/node/index.ts';
+import { connectWebSocket } from '../../transport/node/index.ts';
+import type { Study } from '../study-file.ts';
+import { Closing } from './closing.ts';
+import { enginePlacement } from './placement.ts';
+import { asJson } from './serve-study.ts';
+
+export interface TakePartOptions {
+  readonly study: Study;
+  readonly planned: PlannedStudy;
+  /** The site's name, one of the plan's. */
+  readonly site: string;
+  /** The server's address, `ws://127.0.0.1:PORT`. */
+  readonly url: string;
+  /** The folder or file with the site's records. */
+  readonly data: string;
+  /** The records that are this site's; without it all that `data` holds are. */
+  readonly manifest?: Manifest | undefined;
+  /** How many bad records may be skipped. */
+  readonly skipBad?: number | undefined;
+  /** Where the site keeps its commits (commits/); without it it keeps none. */
+  readonly stateDir?: string | undefined;
+  readonly threads?: number | undefined;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onEngine?: (info: EngineInfo) => void;
+  readonly onListing?: (listing: Listing) => void;
+  readonly onEvent?: (event: SiteEvent) => void;
+}
+
+/** Takes part in a study to its end. Throws ConfigError for a name that is not in the study, and what SiteAgent.run and opening the data throw. */
+export async function takePart(options: TakePartOptions): Promise<SiteResult> {
+  const closing = new Closing();
+  try {
+    return await part(options, closing);
+  } finally {
+    await closing.close();
+  }
+}
+
+async function part(options: TakePartOptions, closing: Closing): Promise<SiteResult> {
+  const { study, planned, site, url, data: path, signal, stateDir, onEvent } = options;
+  const { plan } = planned;
+  const index = plan.sites.indexOf(site);
+  if (index < 0)
+    throw new ConfigError('bad-usage', `site ${site} is not in the study; its sites are ${plan.sites.join(', ')}`);
+  const manifest = options.manifest ?? (await ownManifest(options));
+  const data = await openSiteData(study.data, path, manifest);
+  closing.defer(() => data.close());
+  const engine = closing.use(await openEngine({ ...enginePlacement(plan, 'site', options.threads), signal }));
+  options.onEngine?.(engine.info);
+  const commits = stateDir === undefined ? undefined : await openFileCommitStore(join(stateDir, 'commits'));
+  const agent = new SiteAgent({
+    plan,
+    study: planned.study,
+    index,
+    data,
+    engine,
+    connect: (connecting) => connectWebSocket(url, { signal: connecting }),
+    clock: systemClock,
+    signal,
+    timeoutMs: options.timeoutMs,
+    secretSeed: randomBytes(16),
+    ...(commits
+      ? {
+          commit: ({ epoch, tensors, ...meta }) =>
+            commits.write(site, { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
+        }
+      : {}),
+    ...(onEvent ? { onEvent } : {}),
+  });
+  return agent.run();
+}
+
+/** All records that the site has. */
+async function ownManifest({ study, planned, data, skipBad, onListing }: TakePartOptions): Promise<Manifest> {
+  const listing = await listRecords(study.data, data, { seed: planned.plan.seed, skipBad: skipBad ?? 0 });
+  onListing?.(listing);
+  return deal(listing, [1])[0] as Manifest;
+}
