@@ -4,10 +4,11 @@
 import { assert } from '../base/index.ts';
 import { zeros, type Tensor } from '../tensor/index.ts';
 import { augments, augmentStream, drawVariation, vary } from './augment.ts';
-import type { ManifestPart, OpenedData, UnlabelledData } from './listing.ts';
-import type { Augmenting, Records } from './records.ts';
+import { classCounts, targetSums } from './label-sums.ts';
+import { unlabelledPart, type ManifestPart, type OpenedData, type UnlabelledData } from './listing.ts';
+import { columnSums } from './pooling.ts';
+import { recordOfParts, type Augmenting, type Part, type Records } from './records.ts';
 import type { AugmentSettings, ImageSettings } from './settings.ts';
-import { classCounts, imageSums, recordOfParts, unlabelledPart } from './table-data.ts';
 
 /** An image of the declared size, `[channels, height, width]`; its whole range stands for 0 … 1. */
 export type Pixels = Uint8Array | Uint16Array;
@@ -115,7 +116,7 @@ export class ImageRecords implements Records {
 
 /** A site's data from images. Images have nothing to pool: their scaling is declared. */
 export function imageData(
-  manifestParts: Readonly<Record<'train' | 'val' | 'test', ManifestPart>>,
+  manifestParts: Readonly<Record<Part, ManifestPart>>,
   reading: ImageReading,
   classes: readonly string[] | null,
 ): OpenedData {
@@ -123,7 +124,7 @@ export function imageData(
   return {
     parts: records,
     pooling: {
-      sums: () => imageSums(records.train, classes),
+      sums: () => ({ inputs: columnSums([], 0), target: targetSums(records.train, classes) }),
       setStandardisation: () => undefined,
       classCounts: () => classCounts(records, classes),
     },

@@ -96,3 +96,9 @@ export interface UnlabelledData {
   setStandardisation(inputs: Standardisation): void;
   close(): Promise<void>;
 }
+
+/** A part of records without labels, each its own group. */
+export function unlabelledPart(ids: readonly string[]): ManifestPart {
+  const rows = ids.map((_, row) => row);
+  return { ids, rows, labels: [], groups: rows };
+}

@@ -6,6 +6,11 @@ import type { Tensor } from '../tensor/index.ts';
 export const parts = ['train', 'val', 'test'] as const;
 export type Part = (typeof parts)[number];
 
+/** One value for each part. */
+export function recordOfParts<T>(of: (part: Part) => T): Record<Part, T> {
+  return { train: of('train'), val: of('val'), test: of('test') };
+}
+
 /** How a batch's records are varied: the key of the counter-based generator's values (SEMANTICS.md, "Everything random is counted"). */
 export interface Augmenting {
   readonly studySeed: number;

@@ -3,9 +3,10 @@
 import { assert, DataError } from '../base/index.ts';
 import { zeros, type Tensor } from '../tensor/index.ts';
 import type { InputColumn } from './inputs.ts';
-import type { ManifestPart, OpenedData, UnlabelledData } from './listing.ts';
-import { columnSums, type ColumnSums, type Poolable, type PooledSums, type Standardisation } from './pooling.ts';
-import { parts, type Part, type Records } from './records.ts';
+import { unlabelledPart, type ManifestPart, type OpenedData, type UnlabelledData } from './listing.ts';
+import { classCounts, targetSums } from './label-sums.ts';
+import { columnSums, type ColumnSums, type Poolable, type Standardisation } from './pooling.ts';
+import { parts, recordOfParts, type Part, type Records } from './records.ts';
 
 /** Raw inputs `[records, columns]`, row-major; NaN where a number is missing. */
 export type RawRows = Float64Array;
@@ -83,36 +84,6 @@ export function unlabelledTable(ids: readonly string[], raw: RawRows, columns: r
   };
 }
 
-/** A part of records without labels, each its own group. */
-export function unlabelledPart(ids: readonly string[]): ManifestPart {
-  const rows = ids.map((_, row) => row);
-  return { ids, rows, labels: [], groups: rows };
-}
-
-/** The sums of a site that has no columns to pool, and of the target if it is a number. */
-export function imageSums(train: Records, classes: readonly string[] | null): PooledSums {
-  return { inputs: columnSums([], 0), target: targetSums(train, classes) };
-}
-
-/** Records of each class in each part; one number for regression. */
-export function classCounts(
-  records: Readonly<Record<Part, Records>>,
-  classes: readonly string[] | null,
-): Record<Part, number[]> {
-  return recordOfParts((part) => {
-    const { labels, count } = records[part];
-    if (classes === null) return [count];
-    const counts = classes.map(() => 0);
-    for (const label of labels) counts[label]! += 1;
-    return counts;
-  });
-}
-
-/** One value for each part. */
-export function recordOfParts<T>(of: (part: Part) => T): Record<Part, T> {
-  return { train: of('train'), val: of('val'), test: of('test') };
-}
-
 function inputSums(raw: RawRows, columns: readonly InputColumn[]): ColumnSums {
   const width = columns.length;
   function* rows() {
@@ -122,12 +93,4 @@ function inputSums(raw: RawRows, columns: readonly InputColumn[]): ColumnSums {
   const numbersOnly = (values: readonly number[]) =>
     values.map((value, column) => (columns[column]!.kind === 'number' ? value : 0));
   return { counts: numbersOnly(all.counts), sums: numbersOnly(all.sums), squares: numbersOnly(all.squares) };
-}
-
-function targetSums(train: Records, classes: readonly string[] | null): ColumnSums {
-  if (classes !== null) return columnSums([], 0);
-  return columnSums(
-    Array.from(train.labels, (label) => [label]),
-    1,
-  );
 }

@@ -4,9 +4,9 @@ import { DataError } from '../../base/index.ts';
 import { BadRecords } from '../bad-records.ts';
 import { describeInputs } from '../inputs.ts';
 import type { Manifest, OpenedData, UnlabelledData } from '../listing.ts';
-import { parts, type Part } from '../records.ts';
+import { parts, recordOfParts, type Part } from '../records.ts';
 import type { TableSettings } from '../settings.ts';
-import { recordOfParts, tableData, unlabelledTable } from '../table-data.ts';
+import { tableData, unlabelledTable } from '../table-data.ts';
 import { TableChecker } from '../table-records.ts';
 import { addRagged, openTable, requireColumns, rowId } from './list-table.ts';
 

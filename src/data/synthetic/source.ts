@@ -6,8 +6,9 @@ import { PixelCache, imageData, unlabelledImages, type ImageReading } from '../i
 import { cholesterolInputs, targetOf } from '../inputs.ts';
 import { ListingBuilder } from '../listing-builder.ts';
 import type { Listing, ListOptions, Manifest, OpenedData, OpenOptions, UnlabelledData } from '../listing.ts';
+import { recordOfParts } from '../records.ts';
 import type { SyntheticSettings } from '../settings.ts';
-import { recordOfParts, tableData, unlabelledTable } from '../table-data.ts';
+import { tableData, unlabelledTable } from '../table-data.ts';
 import { boneXray } from './bone-xray.ts';
 import { lipidPanel } from './cholesterol.ts';
 import { covidSlice } from './covid-ct.ts';
