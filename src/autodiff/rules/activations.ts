@@ -82,13 +82,17 @@ const hardSigmoid: Rule = ({ node, ops, gradient }) => {
   return [ops.mul(gradient, ops.scale(ops.cast(between, 'float32'), alpha))];
 };
 
-/** y = x·min(max(x/6 + ½, 0), 1): dx = 0 for x < -3, dy·(x/3 + ½) for -3 ≤ x ≤ 3, dy for x > 3. */
+/**
+ * y = x·min(max(x/6 + ½, 0), 1): dx = 0 for x < -3, dy·(x/3 + ½) for -3 ≤ x ≤ 3, dy for x > 3. At x = 3 PyTorch's own loops
+ * differ: this is its plain one, its vectorised one gives dy.
+ */
 const hardSwish: Rule = ({ node, ops, gradient }) => {
   const x = node.inputs[0]!;
-  const slope = ops.plus(ops.scale(x, 1 / 3), 0.5);
-  const outside = ops.indicator('Greater', x, ops.scalar(3));
-  const inside = ops.compare('LessOrEqual', ops.unary('Abs', x), ops.scalar(3));
-  return [ops.mul(gradient, ops.where(inside, slope, outside))];
+  const above = ops.compare('Greater', x, ops.scalar(3));
+  const below = ops.compare('Less', x, ops.scalar(-3));
+  const middle = ops.plus(ops.scale(x, 1 / 3), 0.5);
+  const slope = ops.where(above, ops.scalar(1), ops.where(below, ops.scalar(0), middle));
+  return [ops.mul(gradient, slope)];
 };
 
 export const activationRules: Readonly<Record<string, Rule>> = {
