@@ -241,8 +241,7 @@ export class StudyServer {
       segments,
       standardisation: pooled.moments,
       classCounts: pooled.classes,
-      bytesUp: this.#links.reduce((sum, link) => sum + link.bytesReceived, 0),
-      bytesDown: this.#links.reduce((sum, link) => sum + link.bytesSent, 0),
+      ...this.traffic,
       trainSeconds: this.#trainMs / 1000,
       trainRecords: this.#records,
       steps: training.steps,
@@ -446,6 +445,14 @@ export class StudyServer {
       }),
     );
     return segments;
+  }
+
+  /** Bytes that came from the sites and went to them so far. */
+  get traffic(): { readonly bytesUp: number; readonly bytesDown: number } {
+    return {
+      bytesUp: this.#links.reduce((sum, link) => sum + link.bytesReceived, 0),
+      bytesDown: this.#links.reduce((sum, link) => sum + link.bytesSent, 0),
+    };
   }
 
   get #waitedMs(): number {

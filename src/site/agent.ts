@@ -3,7 +3,7 @@
 
 import { assert, type Clock, type Seed, sha256Hex } from '../base/index.ts';
 import type { Augmenting, OpenedData } from '../data/index.ts';
-import type { Engine } from '../engine/index.ts';
+import type { Engine, EngineInfo } from '../engine/index.ts';
 import type { OutputMeaning } from '../metrics/index.ts';
 import {
   type Batch,
@@ -42,7 +42,21 @@ export interface SiteOptions {
   /** With `segmentSeed: site`: the site's secret, 8 to 32 bytes. */
   readonly secretSeed?: Seed;
   readonly timeoutMs: number;
+  /** Called at the end of each epoch with the site's half of the study's state; in `detached` once, after the upload. */
+  readonly commit?: (commit: SiteCommit) => Promise<void>;
   readonly onEvent?: (event: SiteEvent) => void;
+}
+
+/** The site's half of a commit. */
+export interface SiteCommit {
+  readonly epoch: number;
+  /** Updates of the segment so far: Adam's t. */
+  readonly updates: number;
+  /** Whether this epoch's model is the selected one so far. */
+  readonly best: boolean;
+  readonly engine: EngineInfo;
+  /** Segment (and head): parameters, optimizer slots, statistics. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
 }
 
 /** What a site tells its operator as it goes. No record, label or value of a patient is in it. */
@@ -171,8 +185,11 @@ export class SiteAgent {
       case 'turn':
         return this.#turn();
       case 'acknowledge':
+        await this.#link.receive('acknowledge');
+        // The last one, about no chunk, says that the server has the whole upload.
+        return line.records ? undefined : this.#commit(0, true);
       case 'finish':
-        await this.#link.receive(line.kind);
+        await this.#link.receive('finish');
         return;
       case 'hello':
       case 'welcome':
@@ -348,7 +365,15 @@ export class SiteAgent {
     const best = message.scalars[0] === 1;
     if (best) this.#best = await this.#segment.state(false);
     this.#options.onEvent?.({ kind: 'epoch', epoch: line.epoch, best });
+    await this.#commit(line.epoch, best);
     if (line.epoch + 1 === this.#plan.training.epochs) await this.#segment.setState(this.#best);
+  }
+
+  async #commit(epoch: number, best: boolean): Promise<void> {
+    const { commit, engine } = this.#options;
+    if (!commit) return;
+    const tensors = await this.#segment.state(this.#plan.choices.when !== 'detached');
+    await commit({ epoch, updates: this.#updates, best, engine: engine.info, tensors });
   }
 
   /** Each record's factor in the step's loss: its class's weight over the records of the step. */

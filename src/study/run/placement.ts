@@ -20,6 +20,7 @@ function isTiny(plan: Plan): boolean {
   const parameters = [segment, trunk, head]
     .flatMap((layout) => layout?.groups ?? [])
     .reduce((sum, group) => sum + elementCount(group.dims), 0);
-  const batch = plan.training.batch * Math.max(elementCount(plan.network.cutDims), elementCount(plan.network.inputDims));
+  const batch =
+    plan.training.batch * Math.max(elementCount(plan.network.cutDims), elementCount(plan.network.inputDims));
   return parameters <= tinyNumbers && batch <= tinyNumbers;
 }

@@ -6,9 +6,9 @@ import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import { type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
-import type { Json } from '../../store/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
 import { listenWebSocket } from '../../transport/node/index.ts';
+import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
 
@@ -47,7 +47,8 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
     plan.choices.when === 'detached'
       ? closing.use(await openFileActivationStore(join(stateDir, 'activations'), plan.network.cutDims))
       : undefined;
-  const order = plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
+  const order =
+    plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
   const engine = closing.use(await openEngine({ ...enginePlacement(plan, 'server', options.threads), signal }));
   options.onEngine?.(engine.info);
   const server = new StudyServer({
@@ -74,13 +75,4 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
   closing.defer(() => clearInterval(ticking));
   return server.run();
-}
-
-/** A value as JSON holds it; what is not finite becomes null. */
-export function asJson(value: unknown): Json {
-  return JSON.parse(
-    JSON.stringify(value, (_key, inner: unknown) =>
-      typeof inner === 'number' && (!Number.isFinite(inner) || Object.is(inner, -0)) ? (inner === 0 ? 0 : null) : inner,
-    ),
-  ) as Json;
 }

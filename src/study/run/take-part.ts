@@ -13,9 +13,9 @@ import type { PlannedStudy } from '../../split/index.ts';
 import { openFileCommitStore } from '../../store/node/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
 import type { Study } from '../study-file.ts';
+import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
-import { asJson } from './serve-study.ts';
 
 export interface TakePartOptions {
   readonly study: Study;

@@ -1,0 +1,48 @@
+import { type Command, Option } from 'commander';
+import { seconds, wholeNumber } from '../options.ts';
+
+export interface SiteFlags {
+  readonly server: string;
+  readonly name: string;
+  readonly study: string;
+  readonly data: string;
+  readonly state?: string;
+  readonly seed?: number;
+  readonly sites?: number;
+  readonly threads?: number;
+  readonly timeout?: number;
+  readonly skipBad?: number;
+  readonly manifest?: string;
+  readonly handOver?: string;
+}
+
+export function addSite(program: Command): void {
+  program
+    .command('site')
+    .summary('a hospital’s side of a study')
+    .description(
+      'Takes part in a study with the records of this site. Sites cannot be enrolled in this version, so the server must be on this machine (loopback).',
+    )
+    .requiredOption('--server <url>', 'the server’s address, like ws://127.0.0.1:7700')
+    .requiredOption('--name <site>', 'this site’s name in the study')
+    .requiredOption('--study <file>', 'the study file, the same as the server’s')
+    .requiredOption('--data <path>', 'folder or file with this site’s records')
+    .option('--state <folder>', 'where the site keeps its commits (default: it keeps none)')
+    .option('--seed <n>', 'seed, where the server has another than the study file', wholeNumber(0, 2 ** 32 - 1))
+    .option('--sites <n>', 'number of sites, where the server has another', wholeNumber(1, 10_000))
+    .option('--threads <n>', 'threads of the engine (default: 1)', wholeNumber(1, 1024))
+    .option('--timeout <seconds>', 'how long the site tries to reach a server that is lost (default: 60)', seconds)
+    .option('--skip-bad <n>', 'go on although up to N records are bad, and say which', wholeNumber(0))
+    .addOption(new Option('--manifest <file>').hideHelp())
+    .addOption(new Option('--hand-over <folder>').hideHelp())
+    .addHelpText(
+      'after',
+      `
+Example:
+  septum site --server ws://127.0.0.1:7700 --name site-1 --study study.yaml --data ./records`,
+    )
+    .action(async (flags: SiteFlags) => {
+      const { site } = await import('../site.ts');
+      process.exitCode = await site(flags);
+    });
+}

@@ -1,0 +1,31 @@
+// How the command line ends: 0 done, 1 failed, 2 bad usage or study file.
+
+import { ConfigError, DataError, messageOf, SeptumError } from '../base/index.ts';
+
+/** Says on standard error what went wrong, and gives the exit code. */
+export function fail(error: unknown): number {
+  const problems = error instanceof ConfigError || error instanceof DataError ? error.problems : [messageOf(error)];
+  for (const problem of problems) process.stderr.write(`septum: ${problem}\n`);
+  const known = error instanceof SeptumError || error instanceof Interrupted;
+  if (!known && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+  return error instanceof ConfigError ? 2 : 1;
+}
+
+/** The operator pressed Ctrl-C, or the system asked the process to end. */
+export class Interrupted extends Error {
+  constructor(signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`);
+  }
+}
+
+/** Aborts at the first SIGINT or SIGTERM; at the second SIGINT the process ends at once. */
+export function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const stop = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(1);
+    controller.abort(new Interrupted(signal));
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  return controller.signal;
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+// The command line. What a command needs is loaded when it runs, so that help is there at once.
+
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addRun } from './commands/run.ts';
+import { addServer } from './commands/server.ts';
+import { addSite } from './commands/site.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('septum')
+  .description('Hospitals train one neural network together; no record leaves any of them.')
+  .version(version)
+  .showSuggestionAfterError()
+  .showHelpAfterError('(septum --help says more)')
+  .configureHelp({ showGlobalOptions: false })
+  .exitOverride();
+addRun(program);
+addServer(program);
+addSite(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else process.exitCode = (await import('./exit.ts')).fail(error);
+}

@@ -1,0 +1,128 @@
+// log.jsonl: what happened in a run, a line each. No record, label or file name is in it; the folder of the data is, so that the run
+// can be replayed.
+
+import { createRequire } from 'node:module';
+import { DataError, messageOf } from '../../base/index.ts';
+import { manifestCounts } from '../../data/index.ts';
+import { type Plan, planHash } from '../../protocol/index.ts';
+import type { Log } from '../../store/index.ts';
+import { openFileLog } from '../../store/node/index.ts';
+import { failureOf } from './reports.ts';
+import type { RunEvent, RunResult } from './run-study.ts';
+import { asJson } from './as-json.ts';
+
+/** Version of Septum, Node and what computes. */
+export function versions(): Record<string, string> {
+  const read = createRequire(import.meta.url);
+  const own = read('../../../package.json') as { version: string };
+  return { septum: own.version, node: process.version, platform: `${process.platform}-${process.arch}` };
+}
+
+export class RunLog {
+  readonly #log: Log;
+  readonly #startMs = performance.now();
+  #failure: unknown;
+
+  private constructor(log: Log) {
+    this.#log = log;
+  }
+
+  static async open(
+    path: string,
+    about: { readonly plan: Plan; readonly method: string; readonly data: string },
+  ): Promise<RunLog> {
+    const { plan, method, data } = about;
+    const log = new RunLog(await openFileLog(path));
+    log.#put('run', {
+      time: new Date().toISOString(),
+      study: plan.study,
+      method,
+      seed: plan.seed,
+      sites: plan.sites,
+      plan: planHash(plan),
+      data,
+      ...versions(),
+    });
+    return log;
+  }
+
+  write(event: RunEvent): void {
+    switch (event.kind) {
+      case 'planned':
+        return;
+      case 'dealt': {
+        const { synthetic, skipped, warnings } = event.listing;
+        const sites = event.manifests.map((manifest) => manifestCounts(manifest));
+        this.#put('dealt', { synthetic, skipped: skipped.length, warnings, sites });
+        return;
+      }
+      case 'started':
+        this.#put('started', { process: event.process, pid: event.pid });
+        return;
+      case 'ended':
+        this.#put('ended', { process: event.process, code: event.ending.code, signal: event.ending.signal });
+        return;
+      case 'report':
+        this.#report(event.process, event.report);
+    }
+  }
+
+  finish(result: RunResult): void {
+    this.#put('finished', { seconds: result.seconds, bestEpoch: result.server.bestEpoch });
+  }
+
+  /** Notes why the run did not end well. */
+  fail(error: unknown): void {
+    const { code, error: name, problems } = failureOf(error);
+    // What is wrong with data names records; the message is for the operator's eyes only.
+    const message = error instanceof DataError ? `${problems.length} problems with the data` : messageOf(error);
+    this.#put('failed', { error: name, code, message });
+  }
+
+  /** Writes everything out. Throws DataError `bad-file` when an entry could not be written. */
+  async close(): Promise<void> {
+    await this.#log.close();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #report(process: string, report: Extract<RunEvent, { kind: 'report' }>['report']): void {
+    switch (report.kind) {
+      case 'server': {
+        const { kind, ...rest } = report.event;
+        if (kind === 'step') this.#put('step', 'report' in rest ? rest.report : {});
+        else this.#put(kind === 'site' ? 'connection' : kind, { process, ...rest });
+        return;
+      }
+      case 'site': {
+        const { kind, ...rest } = report.event;
+        this.#put(`site-${kind}`, { process, ...rest });
+        return;
+      }
+      case 'engine':
+        this.#put('engine', { process, ...report.info });
+        return;
+      case 'memory':
+        this.#put('memory', { process, peakBytes: report.peakBytes });
+        return;
+      case 'server-done': {
+        const { bytesUp, bytesDown, trainSeconds, trainRecords, steps, waitedMs } = report.figures;
+        this.#put('server-done', { bytesUp, bytesDown, trainSeconds, trainRecords, steps, waitedMs });
+        return;
+      }
+      case 'site-done':
+        this.#put('site-done', { process, ...report.figures });
+        return;
+      case 'failed':
+        this.#put('process-failed', { process, error: report.failure.error, code: report.failure.code });
+        return;
+      case 'traffic':
+    }
+  }
+
+  #put(event: string, about: object): void {
+    const seconds = Math.round(performance.now() - this.#startMs) / 1000;
+    this.#log.write(asJson({ event, seconds, ...about })).catch((error: unknown) => {
+      this.#failure ??= error;
+    });
+  }
+}
