@@ -2,7 +2,14 @@
 // slices do, so that max pooling meets ties.
 
 import { randomStream } from '../../src/base/index.ts';
-import { columnSums, type OpenedData, type Part, type Records, type Standardisation } from '../../src/data/index.ts';
+import {
+  type Augmenting,
+  columnSums,
+  type OpenedData,
+  type Part,
+  type Records,
+  type Standardisation,
+} from '../../src/data/index.ts';
 import { elementCount, tensor } from '../../src/tensor/index.ts';
 
 export interface RecordSettings {
@@ -30,7 +37,7 @@ export function randomRecords(settings: RecordSettings): OpenedData {
       labels,
       groups,
       ids: Array.from(labels, (_, row) => `${part}/${row}`),
-      load: async (rows) => {
+      load: async (rows, augmenting) => {
         const data = new Float32Array(rows.length * width);
         for (let i = 0; i < rows.length; i++) {
           for (let column = 0; column < width; column++) {
@@ -39,6 +46,7 @@ export function randomRecords(settings: RecordSettings): OpenedData {
               dims.length === 1 ? (value - (standard.mean[column] ?? 0)) / (standard.sd[column] ?? 1) : value;
           }
         }
+        if (augmenting) augment(data, augmenting);
         return tensor('float32', [rows.length, ...dims], data);
       },
     };
@@ -72,6 +80,13 @@ export function randomRecords(settings: RecordSettings): OpenedData {
   };
 }
 
+/** Makes a batch another by where it stands in the study, as an augmentation does: a batch that is loaded with a wrong key shows. */
+function augment(data: Float32Array, { studySeed, siteIndex, epoch, batchIndex, firstRow }: Augmenting): void {
+  const stream = randomStream(studySeed, 'test augmentation', [siteIndex, epoch, batchIndex]);
+  const factor = 0.95 + 0.1 * stream.uniform(firstRow ?? 0);
+  for (let index = 0; index < data.length; index++) data[index] = (data[index] as number) * factor;
+}
+
 function rawPart({ seed, site, counts, dims, classCount }: RecordSettings, part: Part, index: number) {
   const count = counts[part];
   const width = elementCount(dims);
@@ -87,12 +102,21 @@ function rawPart({ seed, site, counts, dims, classCount }: RecordSettings, part:
       values[column] =
         dims.length === 1 ? 5 * column + (1 + column) * value : Math.floor(column / 8) % 3 === 0 ? 0.5 : value;
     }
-    const signal =
-      dims.length === 1
-        ? values.reduce((sum, value, column) => sum + Math.sin(value + column), 0)
-        : (values[12] ?? 0) + (values[20] ?? 0);
-    labels[row] =
-      classCount === 0 ? 100 + 20 * signal : ((Math.floor(signal * 3) % classCount) + classCount) % classCount;
+    if (classCount === 0) {
+      labels[row] = 100 + 20 * values.reduce((sum, value, column) => sum + Math.sin(value / (1 + column) + column), 0);
+    } else {
+      const label = stream.integer(classCount, 0, count + row);
+      labels[row] = label;
+      if (dims.length === 3) brighten(values, dims, label);
+    }
   }
   return { x, labels, groups };
+}
+
+/** A block of an image's middle is the brighter the higher its class: what there is to learn. */
+function brighten(values: Float64Array, dims: readonly number[], label: number): void {
+  const [channels = 1, height = 1, width = 1] = dims;
+  for (let channel = 0; channel < channels; channel++)
+    for (let y = height >> 2; y < height >> 1; y++)
+      for (let x = width >> 2; x < width >> 1; x++) values[(channel * height + y) * width + x]! += label;
 }

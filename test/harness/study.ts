@@ -3,10 +3,17 @@
 import { systemClock } from '../../src/base/node/index.ts';
 import type { OpenedData } from '../../src/data/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
-import type { Choices, Plan } from '../../src/protocol/index.ts';
-import { type ServerOptions, type ServerResult, StudyServer } from '../../src/server/index.ts';
-import { SiteAgent, type SiteResult } from '../../src/site/index.ts';
+import { type Choices, partsAtSite, type Plan, stateTensors } from '../../src/protocol/index.ts';
+import {
+  type ServerCommit,
+  type ServerOptions,
+  type ServerResult,
+  type StepReport,
+  StudyServer,
+} from '../../src/server/index.ts';
+import { SiteAgent, type SiteEvent, type SiteResult } from '../../src/site/index.ts';
 import { type PlannedStudy, makePlan, type PlanSettings } from '../../src/split/index.ts';
+import type { Tensor } from '../../src/tensor/index.ts';
 import { createMemoryListener } from '../../src/transport/index.ts';
 import { randomRecords } from './records.ts';
 
@@ -89,7 +96,16 @@ export function planStudy(test: TestStudy = {}): PlannedStudy & { readonly data:
 export interface StudyOutcome {
   readonly server: ServerResult;
   readonly sites: readonly SiteResult[];
+  /** Every server step as the server told of it, and the server's commit at the end of each epoch. */
+  readonly steps: readonly StepReport[];
+  readonly commits: readonly ServerCommit[];
+  /** Every step of each site as the site told of it. */
+  readonly siteSteps: readonly (readonly SiteStep[])[];
+  /** What each site's engine holds of its parts at the end: parameters and statistics as selected, optimizer slots as last updated. */
+  readonly siteStates: readonly Readonly<Record<string, Tensor>>[];
 }
+
+export type SiteStep = SiteEvent & { readonly kind: 'step' };
 
 /** Runs a planned study in memory. */
 export async function runInMemory(
@@ -100,6 +116,9 @@ export async function runInMemory(
   const abort = new AbortController();
   const clock = systemClock;
   const engines = await Promise.all([0, ...plan.sites].map(() => openEngine({ placement: 'inline', threads: 1 })));
+  const steps: StepReport[] = [];
+  const commits: ServerCommit[] = [];
+  const siteSteps: SiteStep[][] = plan.sites.map(() => []);
   try {
     const server = new StudyServer({
       plan,
@@ -110,6 +129,11 @@ export async function runInMemory(
       signal: abort.signal,
       timeoutMs: 20_000,
       ...options,
+      commit: async (commit) => void commits.push(commit),
+      onEvent: (event) => {
+        if (event.kind === 'step') steps.push(event.report);
+        options.onEvent?.(event);
+      },
     });
     const agents = plan.sites.map(
       (_, index) =>
@@ -123,15 +147,27 @@ export async function runInMemory(
           clock,
           signal: abort.signal,
           timeoutMs: 20_000,
-          secretSeed: Uint8Array.from({ length: 16 }, (_value, byte) => 17 * index + byte),
+          secretSeed: secretSeedOf(index),
+          onEvent: (event) => {
+            if (event.kind === 'step') siteSteps[index]?.push(event);
+          },
         }),
     );
     const all = Promise.all([server.run(), ...agents.map((agent) => agent.run())]);
     all.catch((error: unknown) => abort.abort(error));
     const [result, ...sites] = await all;
-    return { server: result, sites };
+    const names = partsAtSite(plan).flatMap((part) =>
+      stateTensors(part, plan.layouts[part]!, true).map((spec) => spec.name),
+    );
+    const siteStates = await Promise.all(engines.slice(1).map((engine) => engine.get(names)));
+    return { server: result, sites, steps, commits, siteSteps, siteStates };
   } finally {
     abort.abort();
     await Promise.all(engines.map((engine) => engine.close()));
   }
+}
+
+/** The secret from which a site's segment starts with `segmentSeed: site`. */
+export function secretSeedOf(site: number): Uint8Array {
+  return Uint8Array.from({ length: 16 }, (_, byte) => 17 * site + byte);
 }
