@@ -156,10 +156,10 @@ export class ServerSiteLink {
   async drain(timeoutMs: number): Promise<void> {
     const deadline = this.#options.clock.nowMs() + timeoutMs;
     while (this.#connection && this.#options.clock.nowMs() < deadline) {
-      await Promise.race([
-        this.#changed(),
-        this.#options.clock.sleep(Math.max(1, deadline - this.#options.clock.nowMs())),
-      ]);
+      const timer = new AbortController();
+      const left = Math.max(1, deadline - this.#options.clock.nowMs());
+      await Promise.race([this.#changed(), this.#options.clock.sleep(left, timer.signal).catch(() => undefined)]);
+      timer.abort(); // A timer that is left running would keep the process alive.
     }
   }
 
