@@ -3,7 +3,7 @@
 
 import { randomStream, type RandomStream } from '../base/index.ts';
 import type { Augmenting } from './records.ts';
-import type { AugmentSettings } from './settings.ts';
+import type { AugmentSettings } from './image-settings.ts';
 
 /** The drawn variation of one image. */
 export interface Variation {

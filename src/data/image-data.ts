@@ -8,7 +8,7 @@ import { classCounts, targetSums } from './label-sums.ts';
 import { unlabelledPart, type ManifestPart, type OpenedData, type UnlabelledData } from './listing.ts';
 import { columnSums } from './pooling.ts';
 import { recordOfParts, type Augmenting, type Part, type Records } from './records.ts';
-import type { AugmentSettings, ImageSettings } from './settings.ts';
+import type { AugmentSettings, ImageSettings } from './image-settings.ts';
 
 /** An image of the declared size, `[channels, height, width]`; its whole range stands for 0 … 1. */
 export type Pixels = Uint8Array | Uint16Array;

@@ -1,4 +1,5 @@
 export * from './deal.ts';
+export * from './image-settings.ts';
 export * from './inputs.ts';
 export * from './listing.ts';
 export * from './pooling.ts';

@@ -3,6 +3,8 @@
 
 import { z } from 'zod';
 import { ConfigError } from '../base/index.ts';
+import { reading } from './field-checks.ts';
+import { augmentSettings, imageSettings } from './image-settings.ts';
 
 const name = z.string().min(1).max(200);
 const fileName = z
@@ -39,58 +41,6 @@ const splitNames = z
   .describe('What the split column, or the folders, call each part.');
 
 const minCount = z.int().min(1).max(1_000_000).default(5).describe('A site with fewer training records is refused.');
-
-/** How a training image is varied before it enters the segment. Every amount is the largest; each record's is drawn uniformly. */
-export const augmentSettings = z.strictObject({
-  flipHorizontal: z.boolean().default(false).describe('Mirror left and right, with probability 1/2.'),
-  flipVertical: z.boolean().default(false).describe('Mirror top and bottom, with probability 1/2.'),
-  shift: z.number().min(0).max(0.5).default(0).describe('Largest shift each way, as a share of width and height.'),
-  rotateDegrees: z.number().min(0).max(45).default(0).describe('Largest rotation each way; bilinear.'),
-  brightness: z.number().min(0).max(0.5).default(0).describe('Largest value added to or taken from pixels of 0 … 1.'),
-  contrast: z
-    .number()
-    .min(0)
-    .max(0.9)
-    .default(0)
-    .describe('Largest change of the factor about the image’s mean: 1 ± this.'),
-  fill: z.enum(['edge', 'reflect', 'zero']).default('edge').describe('What comes in from outside the image.'),
-});
-export type AugmentSettings = z.output<typeof augmentSettings>;
-
-const channelNumbers = z.array(finite).min(1).max(3);
-const size = z.int().min(8).max(1024);
-
-/** The size and meaning of an image as the network gets it: float32 `[channels, height, width]`, 0 … 1 before `pixels`. */
-export const imageSettings = z
-  .strictObject({
-    width: size.default(64),
-    height: size.default(64),
-    channels: z
-      .union([z.literal(1), z.literal(3)])
-      .default(1)
-      .describe('1: grey (Rec. 601 luma of colours). 3: RGB.'),
-    fit: z
-      .enum(['stretch', 'pad', 'crop'])
-      .default('stretch')
-      .describe('Another aspect ratio is stretched, padded with black, or cropped about the centre.'),
-    pixels: z
-      .strictObject({ mean: channelNumbers, sd: z.array(z.number().min(1e-6).max(1e6)).min(1).max(3) })
-      .optional()
-      .describe('(value - mean) / sd for each channel, after augmentation.'),
-  })
-  .superRefine((image, context) => {
-    if (image.pixels === undefined) return;
-    for (const key of ['mean', 'sd'] as const) {
-      const given = image.pixels[key].length;
-      if (given === image.channels) continue;
-      context.addIssue({
-        code: 'custom',
-        path: ['pixels', key],
-        message: `has ${given} numbers, but the image has ${image.channels} channels`,
-      });
-    }
-  });
-export type ImageSettings = z.output<typeof imageSettings>;
 
 function checkPositive(
   value: { classes?: string[] | undefined; positive?: string | undefined },
@@ -140,16 +90,19 @@ export const imageFolderSettings = z
     augment: augmentSettings.prefault({}),
     minCount,
   })
-  .superRefine(checkPositive)
-  .superRefine((value, context) => {
-    const problem = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
-    if (value.layout !== 'labels' && value.columns.group !== undefined)
-      problem(['columns', 'group'], `is a column of a labels file, but layout is ${value.layout}: use groupPattern`);
-    if (value.layout !== 'labels' && value.columns.split !== undefined)
-      problem(['columns', 'split'], `is a column of a labels file, but layout is ${value.layout}`);
-    if (value.columns.group !== undefined && value.groupPattern !== undefined)
-      problem(['groupPattern'], 'and columns.group both say what a group is: give one');
-  });
+  .superRefine(checkPositive, reading('classes', 'positive'))
+  .superRefine(
+    (value, context) => {
+      const problem = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+      if (value.layout !== 'labels' && value.columns.group !== undefined)
+        problem(['columns', 'group'], `is a column of a labels file, but layout is ${value.layout}: use groupPattern`);
+      if (value.layout !== 'labels' && value.columns.split !== undefined)
+        problem(['columns', 'split'], `is a column of a labels file, but layout is ${value.layout}`);
+      if (value.columns.group !== undefined && value.groupPattern !== undefined)
+        problem(['groupPattern'], 'and columns.group both say what a group is: give one');
+    },
+    reading('layout', 'columns', 'groupPattern'),
+  );
 export type ImageFolderSettings = z.output<typeof imageFolderSettings>;
 
 const missing = z
@@ -173,19 +126,22 @@ export const tableInput = z
       .describe('Two become one column of 0 and 1 (1: the second), more become one column each.'),
     missing: missing.optional().describe('Overrides the table’s.'),
   })
-  .superRefine((input, context) => {
-    const problem = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (input.kind === 'category') {
-      if (input.categories === undefined) problem('categories', `is missing for the category ${input.column}`);
-      for (const key of ['unit', 'min', 'max'] as const)
-        if (input[key] !== undefined) problem(key, `is for numbers, but ${input.column} is a category`);
-    } else {
-      if (input.unit === undefined) problem('unit', `is missing for ${input.column}: write 1 for a pure number`);
-      if (input.categories !== undefined) problem('categories', `are given, but ${input.column} is a number`);
-      if (input.min !== undefined && input.max !== undefined && input.min > input.max)
-        problem('min', `${input.min} is above max ${input.max}`);
-    }
-  });
+  .superRefine(
+    (input, context) => {
+      const problem = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+      if (input.kind === 'category') {
+        if (input.categories === undefined) problem('categories', `is missing for the category ${input.column}`);
+        for (const key of ['unit', 'min', 'max'] as const)
+          if (input[key] !== undefined) problem(key, `is for numbers, but ${input.column} is a category`);
+      } else {
+        if (input.unit === undefined) problem('unit', `is missing for ${input.column}: write 1 for a pure number`);
+        if (input.categories !== undefined) problem('categories', `are given, but ${input.column} is a number`);
+        if (input.min !== undefined && input.max !== undefined && input.min > input.max)
+          problem('min', `${input.min} is above max ${input.max}`);
+      }
+    },
+    reading('column', 'kind', 'unit', 'min', 'max', 'categories'),
+  );
 export type TableInput = z.output<typeof tableInput>;
 
 /** A CSV or Parquet file. */
@@ -223,28 +179,43 @@ export const tableSettings = z
     fractions,
     minCount,
   })
-  .superRefine(checkPositive)
-  .superRefine((value, context) => {
-    const problem = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
-    if (value.classes === undefined) {
-      if (value.target.unit === undefined)
-        problem(['target', 'unit'], 'is missing: a regression target has a unit (1 for a pure number)');
-    } else {
-      for (const key of ['unit', 'min', 'max'] as const)
-        if (value.target[key] !== undefined) problem(['target', key], 'is for numbers, but `classes` is given');
-    }
-    const seen = new Map<string, string>([[value.target.column, 'the target']]);
-    for (const [role, column] of Object.entries(value.columns)) {
-      if (column === undefined || role === 'group') continue;
-      if (seen.has(column)) problem(['columns', role], `is ${column}, which is also ${seen.get(column)}`);
-      seen.set(column, `columns.${role}`);
-    }
-    value.inputs.forEach((input, index) => {
-      const other = seen.get(input.column);
-      if (other !== undefined) problem(['inputs', index, 'column'], `${input.column} is also ${other}`);
-      seen.set(input.column, `inputs[${index}]`);
-    });
-    if (value.delimiter === value.decimal) problem(['decimal'], 'is the same character as delimiter');
+  .superRefine(checkPositive, reading('classes', 'positive'))
+  .superRefine(
+    (value, context) => {
+      const problem = (path: (string | number)[], message: string) =>
+        context.addIssue({ code: 'custom', path, message });
+      if (value.classes === undefined) {
+        if (value.target.unit === undefined)
+          problem(['target', 'unit'], 'is missing: a regression target has a unit (1 for a pure number)');
+      } else {
+        for (const key of ['unit', 'min', 'max'] as const)
+          if (value.target[key] !== undefined) problem(['target', key], 'is for numbers, but `classes` is given');
+      }
+    },
+    reading('classes', 'target'),
+  )
+  .superRefine(
+    (value, context) => {
+      const problem = (path: (string | number)[], message: string) =>
+        context.addIssue({ code: 'custom', path, message });
+      const seen = new Map<string, string>([[value.target.column, 'the target']]);
+      for (const [role, column] of Object.entries(value.columns)) {
+        if (column === undefined || role === 'group') continue;
+        if (seen.has(column)) problem(['columns', role], `is ${column}, which is also ${seen.get(column)}`);
+        seen.set(column, `columns.${role}`);
+      }
+      value.inputs.forEach((input, index) => {
+        const other = seen.get(input.column);
+        if (other !== undefined) problem(['inputs', index, 'column'], `${input.column} is also ${other}`);
+        seen.set(input.column, `inputs[${index}]`);
+      });
+    },
+    reading('target', 'columns', 'inputs'),
+  )
+  .refine(({ delimiter, decimal }) => delimiter !== decimal, {
+    path: ['decimal'],
+    error: 'is the same character as delimiter',
+    ...reading('delimiter', 'decimal'),
   });
 export type TableSettings = z.output<typeof tableSettings>;
 

@@ -11,7 +11,7 @@ import { decode } from 'bmp-ts';
 import sharp, { type Sharp } from 'sharp';
 import { DataError, messageOf } from '../../base/index.ts';
 import type { Pixels } from '../image-data.ts';
-import type { ImageSettings } from '../settings.ts';
+import type { ImageSettings } from '../image-settings.ts';
 
 // A site's process has other work; several images are decoded at a time instead. What is decoded is cached by the caller.
 sharp.concurrency(1);
