@@ -118,5 +118,5 @@ function brighten(values: Float64Array, dims: readonly number[], label: number):
   const [channels = 1, height = 1, width = 1] = dims;
   for (let channel = 0; channel < channels; channel++)
     for (let y = height >> 2; y < height >> 1; y++)
-      for (let x = width >> 2; x < width >> 1; x++) values[(channel * height + y) * width + x]! += label;
+      for (let x = width >> 2; x < width >> 1; x++) values[(channel * height + y) * width + x]! += 2 * label;
 }

@@ -1,5 +1,6 @@
 // A whole study inside the test's process: the real server, agents, sessions and engines, over the memory transport or WebSockets.
 
+import { setMaxListeners } from 'node:events';
 import { systemClock } from '../../src/base/node/index.ts';
 import type { OpenedData } from '../../src/data/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
@@ -114,6 +115,7 @@ export async function runInMemory(
 ): Promise<StudyOutcome> {
   const listener = createMemoryListener();
   const abort = new AbortController();
+  setMaxListeners(0, abort.signal); // All parties of the study listen to it.
   const clock = systemClock;
   const engines = await Promise.all([0, ...plan.sites].map(() => openEngine({ placement: 'inline', threads: 1 })));
   const steps: StepReport[] = [];
