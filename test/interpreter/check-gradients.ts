@@ -13,6 +13,8 @@ export interface Differentiated {
   readonly forward: Graph;
   /** Outputs: the forward graph's, and `gradient:X` for each X of `wrt`. */
   readonly backward: Graph;
+  /** `backward` with every value as an output of the type that inference gave it. */
+  readonly typed: Graph;
   readonly wrt: readonly string[];
   readonly feeds: Readonly<Record<string, Feed>>;
   /** Random gradients of the forward graph's outputs, by output. */
@@ -58,7 +60,10 @@ export function differentiated(scenario: Scenario, { build }: GradientCase): Dif
   const gradients = differentiate(builder, seedOf, wrt);
   for (const value of wrt) builder.output(gradients.get(value)!, `gradient:${value}`);
   const passed = operatorsBetween(forward, wrt, (value) => builder.typeOf(value).dtype === 'float32');
-  return { forward, backward: builder.build({ prune: true }), wrt, feeds, seeds, passed };
+  const backward = builder.build({ prune: true });
+  const made = backward.nodes.flatMap((node) => node.outputs.filter((name) => name !== ''));
+  const typed = { ...backward, outputs: made.map((name) => ({ name, ...builder.typeOf(name) })) };
+  return { forward, backward, typed, wrt, feeds, seeds, passed };
 }
 
 /** L = Σ seed · output over the forward graph's outputs. */
@@ -74,7 +79,7 @@ function seededSum(
   return sum;
 }
 
-const step = 1e-5;
+const step = 1e-6;
 /** Elements that are checked one by one; a larger input is sampled, and checked along random directions. */
 const elementsMax = 24;
 const tolerance = 1e-6;
@@ -91,8 +96,12 @@ function directionsOf(count: number): Float64Array[] {
   return count <= elementsMax ? single : [...single, ...whole];
 }
 
-/** Throws unless every gradient equals the central difference of the forward graph along each direction. */
-export function checkFiniteDifferences({ forward, backward, wrt, feeds, seeds }: Differentiated): void {
+/**
+ * Throws unless every gradient equals the central difference of the forward graph along each direction, and every value on the
+ * way has the shape that was inferred for it.
+ */
+export function checkFiniteDifferences({ forward, backward, typed, wrt, feeds, seeds }: Differentiated): void {
+  interpret(typed, feeds);
   const outputs = interpret(backward, feeds);
   for (const value of wrt) {
     const { dims, data } = feeds[value]!;

@@ -68,14 +68,14 @@ export function interpret(graph: Graph, feeds: Readonly<Record<string, Feed>>): 
   return Object.fromEntries(graph.outputs.map(({ name }) => [name, valueOf(values, name)]));
 }
 
-/** Whether a value has the declared dimensions; a symbol takes the first size it meets. */
+/** Whether a value has the declared dimensions; a symbol takes the first size it meets, a product such as `4*N` follows from it. */
 function fits(declared: readonly Dim[], value: Feed, sizes: Map<string, number>): boolean {
   if (declared.length !== value.dims.length) return false;
   return declared.every((dim, axis) => {
     const size = value.dims[axis]!;
     if (typeof dim === 'number') return dim === size;
-    if (!sizes.has(dim)) sizes.set(dim, size);
-    return sizes.get(dim) === size;
+    if (!dim.includes('*') && !sizes.has(dim)) sizes.set(dim, size);
+    return dim.split('*').reduce((product, factor) => product * (sizes.get(factor) ?? Number(factor)), 1) === size;
   });
 }
 

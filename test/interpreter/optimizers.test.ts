@@ -123,8 +123,8 @@ test('every optimizer, with decay, clipping and a factor on the gradient, follow
           inFloat64 = renewed(interpret(graph, { ...inFloat64, ...given }));
           inFloat32 = renewed(await loaded.run({ ...inFloat32, ...given }));
           for (const [name, expected] of Object.entries(feedsOf(states))) {
-            expect(largestDifference(inFloat64[name]!, expected)).toBeLessThan(2e-6);
-            expect(largestDifference(inFloat32[name]!, expected)).toBeLessThan(1e-5);
+            expect(largestDifference(inFloat64[name]!, expected, 0.1)).toBeLessThan(2e-6);
+            expect(largestDifference(inFloat32[name]!, expected, 0.1)).toBeLessThan(1e-5);
           }
         }
       },

@@ -1,6 +1,6 @@
 // Several operators together: rules that look at their neighbours, values that are used more than once, small networks.
 
-import { int, ints } from '../../../src/onnx/index.ts';
+import { float, int, ints } from '../../../src/onnx/index.ts';
 import { between, distinct, type GradientCase, type Scenario } from '../scenario.ts';
 
 interface Pool {
@@ -96,7 +96,7 @@ const attention: GradientCase = {
   build: (s) => {
     const [length, width] = [s.integer(1, 3), s.integer(2, 4)];
     const x = s.input([s.N, length, width]);
-    const normal = s.add('LayerNormalization', [x, s.input([width]), s.input([width])]);
+    const normal = s.add('LayerNormalization', [x, s.input([width]), s.input([width])], { epsilon: float(0.1) });
     const [query, key, value] = [0, 1, 2].map(() => s.add('MatMul', [normal, s.input([width, width])])) as [
       string,
       string,

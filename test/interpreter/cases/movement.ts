@@ -57,7 +57,7 @@ const transpose: GradientCase = {
     }
     return s.add('Transpose', [s.input(dims)], s.flag() ? { perm: ints(order) } : {});
   },
-  runs: 12,
+  runs: 32,
 };
 
 const concat: GradientCase = {
