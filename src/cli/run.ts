@@ -1,11 +1,16 @@
 // `septum run`.
 
 import { ConfigError } from '../base/index.ts';
-import { readStudy, runStudy } from '../study/index.ts';
+import { metricsText, readStudy, runStudy } from '../study/index.ts';
 import type { RunFlags } from './commands/run.ts';
 import { fail, interruption } from './exit.ts';
+import { tellResult } from './run-result.ts';
+import { RunProgress } from './run-progress.ts';
+import { Screen } from './screen.ts';
 
 export async function run(studyFile: string, flags: RunFlags): Promise<number> {
+  const screen = new Screen();
+  const progress = new RunProgress(screen);
   try {
     if (flags.resume)
       throw new ConfigError('bad-usage', '--resume: going on with a run comes with recovery, in a later version');
@@ -23,10 +28,14 @@ export async function run(studyFile: string, flags: RunFlags): Promise<number> {
       serverThreads: flags.serverThreads,
       ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
       signal: interruption(),
+      onEvent: (event) => progress.take(event),
     });
-    process.stdout.write(`${JSON.stringify(result.server.test, null, 2)}\n`);
+    screen.done();
+    if (flags.json) process.stdout.write(metricsText(result.metrics));
+    else tellResult(result, out);
     return 0;
   } catch (error) {
+    screen.done();
     return fail(error);
   }
 }

@@ -38,7 +38,7 @@ export async function underParent(
     await work((report) => outbox.tell(report), ending.signal);
   } catch (error) {
     code = 1;
-    outbox.tell({ kind: 'failed', failure: failureOf(error) });
+    if (!ending.signal.aborted) outbox.tell({ kind: 'failed', failure: failureOf(error) });
   }
   outbox.tell({ kind: 'memory', peakBytes: process.resourceUsage().maxRSS * 1024 });
   await outbox.flush();

@@ -17,19 +17,23 @@ const leftByRun = [
   'log.jsonl',
 ];
 
-/**
- * Makes the folder of a run, or takes an empty one. Throws ConfigError `folder-not-empty` when something is in it, unless `force`:
- * then what an earlier run left is removed, and nothing else.
- */
-export async function claimOutFolder(folder: string, force: boolean): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-    throw new ConfigError('bad-usage', `--out ${folder}: cannot be made: ${cause.message}`, { cause });
+/** Throws ConfigError `folder-not-empty` when something is in the folder, unless `force`. */
+export async function checkOutFolder(folder: string, force: boolean): Promise<void> {
+  const found = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return [];
+    throw new ConfigError('bad-usage', `--out ${folder}: cannot be used: ${cause.message}`, { cause });
   });
-  if ((await readdir(folder)).length === 0) return;
-  if (!force)
+  if (found.length > 0 && !force)
     throw new ConfigError(
       'folder-not-empty',
       `${folder} is not empty: give another --out, or --force to replace a run`,
     );
+}
+
+/** Makes the folder, and removes what an earlier run left in it, and nothing else. Throws ConfigError when it cannot be made. */
+export async function claimOutFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigError('bad-usage', `--out ${folder}: cannot be made: ${cause.message}`, { cause });
+  });
   await Promise.all(leftByRun.map((name) => rm(join(folder, name), { recursive: true, force: true })));
 }

@@ -1,7 +1,6 @@
 // log.jsonl: what happened in a run, a line each. No record, label or file name is in it; the folder of the data is, so that the run
 // can be replayed.
 
-import { createRequire } from 'node:module';
 import { DataError, messageOf } from '../../base/index.ts';
 import { manifestCounts } from '../../data/index.ts';
 import { type Plan, planHash } from '../../protocol/index.ts';
@@ -10,13 +9,7 @@ import { openFileLog } from '../../store/node/index.ts';
 import { failureOf } from './reports.ts';
 import type { RunEvent, RunResult } from './run-study.ts';
 import { asJson } from './as-json.ts';
-
-/** Version of Septum, Node and what computes. */
-export function versions(): Record<string, string> {
-  const read = createRequire(import.meta.url);
-  const own = read('../../../package.json') as { version: string };
-  return { septum: own.version, node: process.version, platform: `${process.platform}-${process.arch}` };
-}
+import { versions } from './versions.ts';
 
 export class RunLog {
   readonly #log: Log;
@@ -95,6 +88,7 @@ export class RunLog {
       }
       case 'site': {
         const { kind, ...rest } = report.event;
+        if (kind === 'epoch') return; // The server says the same.
         this.#put(`site-${kind}`, { process, ...rest });
         return;
       }

@@ -1,0 +1,159 @@
+// A run as its operator sees it: who starts, the dealing, how the training goes.
+
+import type { EpochRecord, ServerEvent } from '../server/index.ts';
+import { elementCount } from '../tensor/index.ts';
+import type { Report, RunEvent } from '../study/index.ts';
+import { bytesText, countText, durationText, figureText } from './amounts.ts';
+import { Pace } from './pace.ts';
+import type { Screen } from './screen.ts';
+
+/** Without a terminal, epochs are told at least this far apart. */
+const betweenLinesMs = 1000;
+
+export class RunProgress {
+  readonly #screen: Screen;
+  readonly #pace = new Pace();
+  #epochs = 0;
+  #epoch = 0;
+  #loss: number | null = null;
+  #bytesUp = 0;
+  #bytesDown = 0;
+  #told = Number.NEGATIVE_INFINITY;
+  #ends = false;
+  /** `detached`: records to be uploaded over all passes, and those that are. */
+  #uploads = 0;
+  #uploaded = 0;
+  #passes = 0;
+
+  constructor(screen: Screen) {
+    this.#screen = screen;
+  }
+
+  take(event: RunEvent): void {
+    switch (event.kind) {
+      case 'planned': {
+        const { plan } = event.planned;
+        const { when, order, trunk, segments, labels } = plan.choices;
+        this.#epochs = plan.training.epochs;
+        this.#passes = plan.training.augmentPasses + 1;
+        const parameters = [plan.layouts.segment, plan.layouts.trunk, plan.layouts.head]
+          .flatMap((layout) => layout?.groups ?? [])
+          .reduce((sum, group) => sum + elementCount(group.dims), 0);
+        this.#screen.line(
+          `study ${plan.study}, seed ${plan.seed}: ${plan.network.name} (${countText(parameters)} parameters), ${when}, order ${order}, trunk ${trunk}, segments ${segments}, labels at the ${labels}`,
+        );
+        return;
+      }
+      case 'dealt': {
+        const { listing, dealing } = event;
+        if (listing.synthetic) this.#screen.line('SYNTHETIC records: computed, of no real patient');
+        for (const [site, { train, val, test }] of Object.entries(dealing.counts)) {
+          const of = (counts: readonly number[]) => counts.join('+');
+          this.#screen.line(`${site}: train ${of(train)}, val ${of(val)}, test ${of(test)}`);
+        }
+        for (const remark of [...listing.skipped, ...listing.warnings]) this.#screen.line(`note: ${remark}`);
+        return;
+      }
+      case 'started':
+        this.#screen.line(`${event.process} started (process ${event.pid})`);
+        return;
+      case 'report':
+        this.#report(event.process, event.report);
+        return;
+      case 'ended':
+        if (event.ending.code !== 0)
+          this.#screen.line(`${event.process} ended ${event.ending.signal ?? `with exit code ${event.ending.code}`}`);
+    }
+  }
+
+  #report(process: string, report: Report): void {
+    const nowMs = performance.now();
+    if (report.kind === 'traffic') {
+      this.#bytesUp = report.bytesUp;
+      this.#bytesDown = report.bytesDown;
+      this.#screen.show(() => this.#text(nowMs), nowMs);
+    } else if (report.kind === 'server') {
+      this.#server(report.event, nowMs);
+    } else if (report.kind === 'site' && report.event.kind === 'uploaded') {
+      this.#uploaded += report.event.records;
+    } else if (report.kind === 'server-done') {
+      this.#ends = true;
+    } else if (report.kind === 'failed') {
+      this.#screen.line(`${process} failed`);
+    }
+  }
+
+  #server(event: ServerEvent, nowMs: number): void {
+    switch (event.kind) {
+      case 'listening':
+        this.#screen.line(`server listens on ${event.address} (this machine only)`);
+        return;
+      case 'site':
+        if (event.state !== 'connected' && !this.#ends)
+          this.#screen.line(`${event.site} ${event.state}: ${event.detail}`);
+        return;
+      case 'refused':
+        this.#screen.line(`refused ${event.remote}: ${event.reason}`);
+        return;
+      case 'counts':
+        this.#pace.expect(event.epochs * event.stepsPerEpoch);
+        for (const { train, val, test } of Object.values(event.counts))
+          this.#uploads += train * this.#passes + val + test;
+        return;
+      case 'uploaded':
+        this.#screen.line(`${event.site} has uploaded everything and may leave`);
+        return;
+      case 'step':
+        this.#pace.step(event.report.records, nowMs);
+        this.#epoch = event.report.epoch;
+        this.#loss = event.report.loss ?? this.#loss;
+        this.#screen.show(() => this.#text(nowMs), nowMs);
+        return;
+      case 'epoch':
+        this.#epochEnded(event.record, nowMs);
+    }
+  }
+
+  #epochEnded(record: EpochRecord, nowMs: number): void {
+    this.#loss = record.trainLoss;
+    if (record.epoch + 1 === this.#epochs) {
+      // What follows is the test and the handing over of weights, not training.
+      this.#ends = true;
+    } else if (nowMs - this.#told < betweenLinesMs) return;
+    this.#told = nowMs;
+    const { val } = record;
+    const figure = val && 'auc' in val.overall ? `val AUC ${figureText(val.overall.auc)}` : '';
+    const rmse = val && 'rmse' in val.overall ? `val RMSE ${figureText(val.overall.rmse)}` : '';
+    this.#screen.line(
+      [
+        `epoch ${record.epoch + 1}/${this.#epochs}`,
+        `loss ${figureText(record.trainLoss)}`,
+        `${figure}${rmse}${record.best ? ' (best)' : ''}`,
+        ...this.#amounts(nowMs),
+      ].join('  '),
+    );
+  }
+
+  #text(nowMs: number): string {
+    if (this.#uploads > 0 && this.#pace.share === 0 && this.#uploaded > 0)
+      return `${bar(this.#uploaded / this.#uploads)} uploading  ${this.#amounts(nowMs).join('  ')}`;
+    const where = `epoch ${this.#epoch + 1}/${this.#epochs}`;
+    return [`${bar(this.#pace.share)} ${where}`, `loss ${figureText(this.#loss)}`, ...this.#amounts(nowMs)].join('  ');
+  }
+
+  #amounts(nowMs: number): string[] {
+    const speed = this.#pace.recordsPerSecond;
+    const left = this.#pace.secondsLeft(nowMs);
+    return [
+      ...(speed === undefined ? [] : [`${countText(speed)} samples/s`]),
+      `up ${bytesText(this.#bytesUp)} down ${bytesText(this.#bytesDown)}`,
+      ...(left === undefined ? [] : [`${durationText(left)} left`]),
+    ];
+  }
+}
+
+function bar(share: number): string {
+  const width = 20;
+  const full = Math.round(width * Math.min(1, share));
+  return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]`;
+}

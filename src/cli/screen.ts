@@ -1,0 +1,48 @@
+// Where progress is shown: standard error, so that standard output holds results only. On a terminal the last line is rewritten in place.
+
+/** Lines that stay, and on a terminal one below them that changes. */
+export class Screen {
+  readonly #stream: NodeJS.WriteStream;
+  readonly #live: boolean;
+  readonly #quiet: boolean;
+  #shown = false;
+  #shownMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: { readonly quiet?: boolean; readonly stream?: NodeJS.WriteStream } = {}) {
+    this.#stream = options.stream ?? process.stderr;
+    this.#live = this.#stream.isTTY === true && process.env['TERM'] !== 'dumb';
+    this.#quiet = options.quiet ?? false;
+  }
+
+  /** Whether there is a line that changes. */
+  get live(): boolean {
+    return this.#live && !this.#quiet;
+  }
+
+  /** A line that stays. */
+  line(text: string): void {
+    if (this.#quiet) return;
+    this.#clear();
+    this.#stream.write(`${text}\n`);
+  }
+
+  /** Shows the changing line, at most ten times a second. `text` is called only when it is shown. */
+  show(text: () => string, nowMs: number): void {
+    if (!this.live || nowMs - this.#shownMs < 100) return;
+    this.#shownMs = nowMs;
+    this.#clear();
+    this.#stream.write(text().slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1)));
+    this.#shown = true;
+  }
+
+  /** Takes the changing line away. */
+  done(): void {
+    this.#clear();
+  }
+
+  #clear(): void {
+    if (!this.#shown) return;
+    this.#stream.write('\r\u001B[K');
+    this.#shown = false;
+  }
+}
