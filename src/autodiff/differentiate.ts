@@ -2,7 +2,7 @@
 // (rules/) turns the gradients of its outputs into those of its inputs. The result is again a plain graph of standard operators.
 
 import { EngineError } from '../base/index.ts';
-import type { GraphBuilder, Node } from '../onnx/index.ts';
+import { sameDims, type GraphBuilder, type Node } from '../onnx/index.ts';
 import { Ops } from './ops.ts';
 import { noRule, type RuleContext } from './rule.ts';
 import { ruleFor } from './rules/table.ts';
@@ -62,7 +62,7 @@ export function differentiate(
 
   for (const [value, seed] of seeds) {
     const [expected, got] = [builder.dimsOf(value), builder.dimsOf(seed)];
-    if (expected.length !== got.length)
+    if (!sameDims(expected, got))
       throw new EngineError(
         'bad-graph',
         `the gradient of "${value}" must be [${expected.join(', ')}], but "${seed}" is [${got.join(', ')}]`,

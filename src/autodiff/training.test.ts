@@ -9,7 +9,7 @@ import {
   type WithGradients,
 } from '../../test/golden/torch/golden.ts';
 import { runOnRuntime } from '../../test/interpreter/on-runtime.ts';
-import { float, GraphBuilder, inline, type Graph } from '../onnx/index.ts';
+import { float, GraphBuilder, inline, int, type Graph } from '../onnx/index.ts';
 import { float32, tensor } from '../tensor/index.ts';
 import { differentiate } from './differentiate.ts';
 import { inferenceGraph, trainingGraph } from './training.ts';
@@ -65,6 +65,19 @@ describe('batch normalisation in training', () => {
     statistics.forEach(({ output }, index) => {
       expect(relativeDifference(got[output]!.data, norm.after[index]!.data)).toBeLessThan(1e-6);
     });
+  });
+
+  it('keeps the running statistics’ names where the node has such outputs', () => {
+    const builder = new GraphBuilder('norm');
+    const names = ['x', 'scale', 'bias', 'mean', 'variance'];
+    for (const name of names) builder.input(name, 'float32', name === 'x' ? ['N', 2] : [2]);
+    const outputs = ['y', 'mean after', 'variance after'];
+    const attributes = { training_mode: int(1) };
+    builder.addNode({ op: 'BatchNormalization', domain: '', inputs: names, outputs, attributes });
+    for (const output of outputs) builder.output(output);
+    const { graph, statistics } = trainingGraph(builder.build());
+    expect(statistics.map(({ output }) => output)).toEqual(['mean after', 'variance after']);
+    expect(graph.outputs.map(({ name }) => name)).toEqual(outputs);
   });
 });
 
@@ -148,7 +161,7 @@ describe('batch normalisation in inference', () => {
       domain: '',
       inputs,
       outputs: ['y', 'm2', 'v2'],
-      attributes: { training_mode: { kind: 'int', value: 1 }, epsilon: float(0) },
+      attributes: { training_mode: int(1), epsilon: float(0) },
     });
     builder.output('y');
     const graph = inferenceGraph(builder.build());

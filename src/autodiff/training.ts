@@ -42,7 +42,7 @@ export interface TrainingForm {
  * The graph as training runs it; values keep their names.
  *
  * - Dropout becomes y = x·mask / (1 - p) with a new bool input `mask:LAYER` of x's shape; with p = 0 it becomes an Identity.
- * - BatchNormalization uses the batch's mean and population variance and gives its running statistics as new outputs
+ * - BatchNormalization uses the batch's mean and population variance and gives its running statistics as outputs, new ones unless the node has them
  *   (ONNX's rule, running·momentum + batch·(1 - momentum)). The running variance moves by the unbiased variance, as PyTorch's
  *   does; ONNX would take the population variance. PyTorch's momentum is 1 - ONNX's.
  *
@@ -96,7 +96,8 @@ class Copy {
   }
 
   finish(more: readonly string[] = []): Graph {
-    for (const name of [...this.#graph.outputs.map((output) => output.name), ...more]) this.builder.output(name);
+    const names = new Set([...this.#graph.outputs.map((output) => output.name), ...more]);
+    for (const name of names) this.builder.output(name);
     return this.builder.build({ metadata: this.#graph.metadata });
   }
 
@@ -183,12 +184,16 @@ class Copy {
     const unbiased = add('Mul', [batchVariance, add('Div', [count, degrees], 'correction')], 'unbiased');
     const kept = number('kept', momentum);
     const taken = number('taken', 1 - momentum);
-    const running = (old: string, batch: string, suffix: string): RunningStatistic => {
+    const running = (old: string, batch: string, suffix: string, name?: string): RunningStatistic => {
       const share = add('Mul', [add('Reshape', [batch, flat], `${suffix}:flat`), taken], `${suffix}:share`);
-      const output = add('Add', [add('Mul', [old, kept], `${suffix}:kept`), share], suffix);
+      const rest = add('Mul', [old, kept], `${suffix}:kept`);
+      const output = this.#add('Add', [rest, share], (name ?? '') === '' ? `${y}:${suffix}` : name!);
       return { input: old, output };
     };
-    return [running(mean, batchMean, 'running-mean'), running(variance, unbiased, 'running-variance')];
+    return [
+      running(mean, batchMean, 'running-mean', node.outputs[1]),
+      running(variance, unbiased, 'running-variance', node.outputs[2]),
+    ];
   }
 
   #add(
