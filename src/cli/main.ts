@@ -3,9 +3,12 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addDemo } from './commands/demo.ts';
+import { addEvaluate, addPredict } from './commands/model.ts';
 import { addRun } from './commands/run.ts';
 import { addServer } from './commands/server.ts';
 import { addSite } from './commands/site.ts';
+import { addStudy } from './commands/study.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -18,9 +21,13 @@ const program = new Command('septum')
   .showHelpAfterError('(septum --help says more)')
   .configureHelp({ showGlobalOptions: false })
   .exitOverride();
-addRun(program);
-addServer(program);
-addSite(program);
+for (const add of [addDemo, addStudy, addRun, addServer, addSite, addEvaluate, addPredict]) add(program);
+
+// A reader that has seen enough, such as `head`, ends the output in order.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit();
+  throw error;
+});
 
 try {
   await program.parseAsync();

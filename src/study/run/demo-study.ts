@@ -1,0 +1,42 @@
+// The study of the demo: synthetic records, and as few of them and as many steps as show a converged model in a minute or two.
+
+import type { CaseName } from '../new-study.ts';
+
+/** The text of a demo's study file. */
+export function demoStudy(
+  name: CaseName,
+  options: { readonly quick: boolean; readonly sites: number; readonly ratio: readonly number[] },
+): string {
+  const { quick, sites, ratio } = options;
+  const head = `# A demo of Septum. Its records are SYNTHETIC: computed, of no real patient.
+study: demo-${name}
+seed: 1
+method: septum
+choices: { labels: server }
+sites: { count: ${sites}, ratio: [${ratio.join(', ')}] }
+`;
+  if (name === 'cholesterol')
+    return `${head}network: { name: lipid-mlp }
+training:
+  batch: 128
+  epochs: ${quick ? 25 : 80}
+  learningRate: 0.003
+  optimizer: { kind: adam }
+  schedule: { kind: cosine }
+data: { kind: synthetic, case: cholesterol, records: ${quick ? 2000 : 4000} }
+`;
+  return `${head}network: { name: ct-cnn, options: { dropout: 0.5 } }
+training:
+  batch: 64
+  epochs: ${quick ? 12 : 20}
+  learningRate: 0.001
+  optimizer: { kind: adam }
+  schedule: { kind: cosine }
+data:
+  kind: synthetic
+  case: ${name}
+  records: ${quick ? 1500 : 3000}
+  image: { width: 32, height: 32, channels: 1 }
+  augment: { flipHorizontal: true, shift: 0.05 }
+`;
+}
