@@ -1,0 +1,114 @@
+// A line chart as inline SVG. Colours come from the page's style, so that it follows light and dark.
+
+import { type Html, html } from './html.ts';
+import { digits } from './numbers.ts';
+
+/** One line of a chart: a value for each epoch; null leaves a gap. */
+export interface Series {
+  readonly name: string;
+  readonly values: readonly (number | null)[];
+}
+
+const width = 540;
+const height = 230;
+const left = 52;
+const right = 14;
+const top = 14;
+const bottom = 34;
+
+/** A chart of values over epochs 1, 2, …; `mark` is the index of an epoch to point out. Empty when there is nothing to draw. */
+export function lineChart(title: string, series: readonly Series[], mark: number): Html {
+  const all = series.flatMap(({ values }) => values.filter((value) => value !== null && Number.isFinite(value)));
+  if (all.length === 0) return html``;
+  const ticks = ticksOf(Math.min(...(all as number[])), Math.max(...(all as number[])));
+  const [low, high] = [ticks[0]!, ticks.at(-1)!];
+  const epochs = Math.max(...series.map(({ values }) => values.length));
+  const x = (epoch: number) => left + ((width - left - right) * epoch) / Math.max(1, epochs - 1);
+  const y = (value: number) => top + ((height - top - bottom) * (high - value)) / (high - low);
+  const at = (value: number) => value.toFixed(1);
+  const labels = epochTicks(epochs);
+  return html`<figure>
+    <figcaption>
+      ${title} ${series.map(({ name }, index) => html`<span class="key line-${index}">${name}</span>`)}
+    </figcaption>
+    <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
+      ${ticks.map(
+        (tick) =>
+          html`<line class="grid" x1="${left}" x2="${width - right}" y1="${at(y(tick))}" y2="${at(y(tick))}" />
+            <text class="tick" x="${left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${digits(tick)}</text>`,
+      )}
+      ${labels.map(
+        (epoch) =>
+          html`<text class="tick" x="${at(x(epoch))}" y="${height - 14}" text-anchor="middle">${epoch + 1}</text>`,
+      )}
+      ${
+        mark < 0 || mark >= epochs
+          ? null
+          : html`<line class="mark" x1="${at(x(mark))}" x2="${at(x(mark))}" y1="${top}" y2="${height - bottom}">
+              <title>epoch ${mark + 1} was kept</title>
+            </line>`
+      }
+      ${series.map(
+        ({ values }, index) =>
+          html`<path class="line line-${index}" d="${pathOf(values, x, y)}" /> ${
+              values.length === 1 && values[0] !== null && values[0] !== undefined
+                ? html`<circle class="dot line-${index}" cx="${at(x(0))}" cy="${at(y(values[0]))}" r="3" />`
+                : null
+            }`,
+      )}
+      <text class="tick" x="${width - right}" y="${height - 1}" text-anchor="end">epoch</text>
+    </svg>
+  </figure>`;
+}
+
+function pathOf(
+  values: readonly (number | null)[],
+  x: (epoch: number) => number,
+  y: (value: number) => number,
+): string {
+  let path = '';
+  let drawing = false;
+  values.forEach((value, epoch) => {
+    if (value === null || !Number.isFinite(value)) drawing = false;
+    else {
+      path += `${drawing ? 'L' : 'M'}${x(epoch).toFixed(1)},${y(value).toFixed(1)}`;
+      drawing = true;
+    }
+  });
+  return path;
+}
+
+/** Four to seven round numbers that enclose low and high. */
+export function ticksOf(low: number, high: number): number[] {
+  const span = high - low || Math.abs(high) || 1;
+  const rough = span / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough) ?? power * 10;
+  const first = Math.floor(low / step + 1e-9);
+  const last = Math.max(first + 1, Math.ceil(high / step - 1e-9));
+  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
+}
+
+function epochTicks(epochs: number): number[] {
+  const most = Math.min(epochs, 9);
+  const ticks = Array.from({ length: most }, (_, index) => Math.round((index * (epochs - 1)) / Math.max(1, most - 1)));
+  return [...new Set(ticks)];
+}
+
+/** A figure with its interval on a line from `low` to `high`. */
+export function intervalBar(
+  value: number | null,
+  interval: readonly [number | null, number | null],
+  low: number,
+  high: number,
+): Html {
+  if (value === null) return html``;
+  const place = (number: number) =>
+    (4 + (112 * (Math.min(high, Math.max(low, number)) - low)) / (high - low)).toFixed(1);
+  const [from, to] = interval;
+  return html`<svg class="interval" viewBox="0 0 120 14" aria-hidden="true">
+    <line class="grid" x1="4" x2="116" y1="7" y2="7" />
+    ${from === null || to === null ? null : html`<line class="span" x1="${place(from)}" x2="${place(to)}" y1="7" y2="7" />`}
+    <circle class="point" cx="${place(value)}" cy="7" r="3.5" />
+  </svg>`;
+}
