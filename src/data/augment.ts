@@ -43,7 +43,7 @@ export function drawVariation(
   const u = new Float64Array(7);
   stream.fillUniform(u, 0, row);
   const pixels = (value: number, most: number) => Math.floor(value * (2 * most + 1)) - most;
-  const within = (value: number, most: number) => (2 * value - 1) * most;
+  const within = (value: number, most: number) => (most === 0 ? 0 : (2 * value - 1) * most);
   return {
     flipHorizontal: settings.flipHorizontal && u[0]! < 0.5,
     flipVertical: settings.flipVertical && u[1]! < 0.5,

@@ -1,4 +1,3 @@
-import { encode } from 'bmp-ts';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { imageSettings } from '../image-settings.ts';
@@ -17,20 +16,18 @@ function planesOf(interleaved: Uint8Array): number[] {
   return [0, 1, 2].flatMap((channel) => Array.from(interleaved).filter((_, index) => index % 3 === channel));
 }
 
-function bmp(width: number, height: number, pixels: Uint8Array, bitPP: 1 | 4 | 8 | 16 | 24 | 32): Uint8Array {
-  // bmp-ts wants alpha, blue, green, red.
-  const data = Buffer.alloc(width * height * 4);
-  for (let index = 0; index < width * height; index++)
-    data.set([0, pixels[3 * index + 2]!, pixels[3 * index + 1]!, pixels[3 * index]!], 4 * index);
-  return encode({ width, height, data, bitPP }).data;
-}
-
-/** An 8-bit BMP whose palette is the inverted greys; rows padded to four bytes, from the bottom up unless `height` is negative. */
-function paletteBmp(width: number, height: number, indices: readonly number[]): Uint8Array {
-  const stride = Math.ceil(width / 4) * 4;
-  const rows = Math.abs(height);
-  const start = 54 + 1024;
-  const bytes = new Uint8Array(start + stride * rows);
+/** A BMP file of the stored rows, which are given from the top down and padded here; `palette` in four bytes a colour. */
+function bmp(
+  width: number,
+  height: number,
+  bits: number,
+  rows: readonly (readonly number[])[],
+  palette: readonly number[] = [],
+  gap = 0,
+): Uint8Array {
+  const stride = Math.ceil((width * bits) / 32) * 4;
+  const start = 54 + palette.length + gap;
+  const bytes = new Uint8Array(start + stride * rows.length);
   const view = new DataView(bytes.buffer);
   bytes.set([0x42, 0x4d]);
   view.setUint32(2, bytes.length, true);
@@ -39,12 +36,28 @@ function paletteBmp(width: number, height: number, indices: readonly number[]): 
   view.setInt32(18, width, true);
   view.setInt32(22, height, true);
   view.setUint16(26, 1, true);
-  view.setUint16(28, 8, true);
-  for (let index = 0; index < 256; index++) bytes.fill(255 - index, 54 + 4 * index, 57 + 4 * index);
-  for (let row = 0; row < rows; row++) {
-    const line = height > 0 ? rows - 1 - row : row;
-    bytes.set(indices.slice(row * width, (row + 1) * width), start + line * stride);
-  }
+  view.setUint16(28, bits, true);
+  view.setUint32(46, palette.length / 4, true);
+  bytes.set(palette, 54);
+  rows.forEach((row, index) => bytes.set(row, start + stride * (height > 0 ? rows.length - 1 - index : index)));
+  return bytes;
+}
+
+/** The colours as a BMP of 24 or 32 bits: blue, green, red, and 0. */
+function colourBmp(bits: 24 | 32, gap = 0): Uint8Array {
+  const rows = Array.from({ length: size }, (_, y) =>
+    Array.from({ length: size }, (_unused, x) => {
+      const at = 3 * (size * y + x);
+      return [colours[at + 2]!, colours[at + 1]!, colours[at]!, ...(bits === 32 ? [0] : [])];
+    }).flat(),
+  );
+  return bmp(size, size, bits, rows, [], gap);
+}
+
+/** A BMP with a header field overwritten. */
+function patched(at: number, value: number): Uint8Array {
+  const bytes = colourBmp(24);
+  new DataView(bytes.buffer).setUint32(at, value, true);
   return bytes;
 }
 
@@ -78,20 +91,30 @@ describe('decoding an image', () => {
     for (let index = 0; index < ramp.length; index++) expect(Math.abs(pixels[index]! - ramp[index]!)).toBeLessThan(4);
   });
 
-  it('reads BMP with 24 and 32 bits, colours in their places', async () => {
-    for (const bits of [24, 32] as const) {
-      const pixels = await decode(bmp(size, size, colours, bits), { channels: 3 });
-      expect([...pixels]).toEqual(planesOf(colours));
-    }
+  it('reads BMP with 24 and 32 bits, colours in their places, wherever the pixels start', async () => {
+    for (const bytes of [colourBmp(24), colourBmp(32), colourBmp(24, 20)])
+      expect([...(await decode(bytes, { channels: 3 }))]).toEqual(planesOf(colours));
   });
 
   it('reads BMP with a palette and padded rows, from the bottom up and from the top down', async () => {
-    // 9 x 8: a row takes 12 bytes.
-    const indices = Array.from({ length: 72 }, (_, index) => 3 * index);
+    // 9 x 8 of the inverted greys: a row takes 12 bytes.
+    const palette = Array.from({ length: 256 }, (_, index) => [255 - index, 255 - index, 255 - index, 0]).flat();
+    const rows = Array.from({ length: 8 }, (_, y) => Array.from({ length: 9 }, (_unused, x) => 3 * (9 * y + x)));
     for (const height of [8, -8]) {
-      const pixels = await decode(paletteBmp(9, height, indices), { width: 9 });
-      expect([...pixels]).toEqual(indices.map((index) => 255 - index));
+      const pixels = await decode(bmp(9, height, 8, rows, palette), { width: 9 });
+      expect([...pixels]).toEqual(rows.flat().map((index) => 255 - index));
     }
+  });
+
+  it('reads BMP with 1 and 4 bits, the first pixel in the upper bits', async () => {
+    const twoColours = [0, 0, 0, 0, 200, 200, 200, 0];
+    const bitRows = Array.from({ length: 8 }, () => [0b10010000, 0b01000000]);
+    const oneBit = await decode(bmp(10, 8, 1, bitRows, twoColours), { width: 10 });
+    expect([...oneBit.subarray(0, 10)]).toEqual([200, 0, 0, 200, 0, 0, 0, 0, 0, 200]);
+    const greys = Array.from({ length: 16 }, (_, index) => [10 * index, 10 * index, 10 * index, 0]).flat();
+    const nibbleRows = Array.from({ length: 8 }, () => [0x12, 0x34, 0x56, 0x78, 0xf0]);
+    const fourBit = await decode(bmp(9, 8, 4, nibbleRows, greys), { width: 9 });
+    expect([...fourBit.subarray(0, 9)]).toEqual([10, 20, 30, 40, 50, 60, 70, 80, 150]);
   });
 
   it('makes planes of colours, and Rec. 601 luma of them for one channel', async () => {
@@ -164,17 +187,14 @@ describe('decoding an image', () => {
     ['no image', async () => new TextEncoder().encode('not an image')],
     ['an empty file', async () => new Uint8Array()],
     ['a PNG cut short', async () => (await rgb().png().toBuffer()).subarray(0, 120)],
-    ['a BMP cut short', async () => bmp(size, size, colours, 24).subarray(0, 100)],
+    ['a BMP cut short', async () => colourBmp(24).subarray(0, 100)],
     ['a BMP header alone', async () => new TextEncoder().encode('BM header')],
+    ['a compressed BMP', async () => patched(30, 1)],
+    ['a BMP of 16 bits', async () => patched(28, 16)],
+    ['a BMP that claims to be huge', async () => patched(18, 2_000_000_000)],
+    ['a BMP whose pixels start past its end', async () => patched(10, 0xffffffff)],
+    ['a BMP with a colour that its palette lacks', async () => bmp(8, 1, 8, [[0, 1, 2, 3, 0, 0, 0, 0]], [0, 0, 0, 0])],
     ['a GIF', async () => rgb().gif().toBuffer()],
-    [
-      'a BMP that claims to be huge',
-      async () => {
-        const bytes = Uint8Array.from(bmp(size, size, colours, 24));
-        new DataView(bytes.buffer).setInt32(18, 2_000_000_000, true);
-        return bytes;
-      },
-    ],
   ])('refuses %s with its path', async (_, bytes) => {
     await expect(decode(await bytes())).rejects.toMatchObject({
       name: 'DataError',

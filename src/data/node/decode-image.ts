@@ -1,15 +1,15 @@
 // Decodes an image file to stored pixels of the declared size. The same file gives the same pixels at every site: colour profiles are
 // not applied, nothing is done in linear light, and every choice is written here.
 //
-// - PNG, JPEG and TIFF (first page) by sharp, BMP by bmp-ts. 16 bit stays 16 bit; anything else is 8 bit.
+// - PNG, JPEG and TIFF (first page) by sharp, BMP by bmp.ts. 16 bit stays 16 bit; anything else is 8 bit.
 // - A stored EXIF orientation is applied first, for a viewer shows the image so. (BMP has none.)
 // - What is transparent lies over black. BMP's fourth channel is not read: programs leave it at 0.
 // - Another size is resampled with a Lanczos kernel (a = 3), antialiased when shrinking.
 // - Grey from colour is Rec. 601 luma, 0.299 R + 0.587 G + 0.114 B of the stored values, after resampling: exact where R = G = B.
 
-import { decode } from 'bmp-ts';
 import sharp, { type Sharp } from 'sharp';
 import { DataError, messageOf } from '../../base/index.ts';
+import { decodeBmp, isBmp } from '../bmp.ts';
 import type { Pixels } from '../image-data.ts';
 import type { ImageSettings } from '../image-settings.ts';
 
@@ -25,8 +25,7 @@ const fits = { stretch: 'fill', pad: 'contain', crop: 'cover' } as const;
 /** Decodes the bytes of a file to `[channels, height, width]`. Throws DataError `bad-file` with `path`. */
 export async function decodeImage(bytes: Uint8Array, image: ImageSettings, path: string): Promise<Pixels> {
   try {
-    const isBmp = bytes[0] === 0x42 && bytes[1] === 0x4d;
-    const { input, sixteenBit } = isBmp ? decodeBmp(bytes) : await decodeWithSharp(bytes);
+    const { input, sixteenBit } = isBmp(bytes) ? fromBmp(bytes) : await decodeWithSharp(bytes);
     const { data, info } = await input
       .resize(image.width, image.height, {
         fit: fits[image.fit],
@@ -54,21 +53,9 @@ async function decodeWithSharp(bytes: Uint8Array): Promise<{ input: Sharp; sixte
   return { input, sixteenBit: depth === 'ushort' };
 }
 
-function decodeBmp(bytes: Uint8Array): { input: Sharp; sixteenBit: boolean } {
-  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.byteLength < 26) throw new Error('the file ends in its header');
-  const width = header.getInt32(18, true);
-  const height = Math.abs(header.getInt32(22, true));
-  if (width < 1 || height < 1 || width * height > pixelsMax)
-    throw new Error(`its header says ${width} x ${height} pixels`);
-  const { data } = decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), { toRGBA: true });
-  const rgb = Buffer.alloc(width * height * 3);
-  for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
-    rgb[to] = data[from]!;
-    rgb[to + 1] = data[from + 1]!;
-    rgb[to + 2] = data[from + 2]!;
-  }
-  return { input: sharp(rgb, { raw: { width, height, channels: 3 } }), sixteenBit: false };
+function fromBmp(bytes: Uint8Array): { input: Sharp; sixteenBit: boolean } {
+  const { width, height, data } = decodeBmp(bytes, pixelsMax);
+  return { input: sharp(data, { raw: { width, height, channels: 3 } }), sixteenBit: false };
 }
 
 /** Interleaved values to planes of the declared channels. */
