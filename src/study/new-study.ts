@@ -22,9 +22,9 @@ const cases: Readonly<Record<CaseName, Case>> = {
     dataPath: 'the folder with direct-ldl.csv, or the file itself',
     network: `  name: lipid-mlp # the first dense layer of 50 stays at the site; one input a column`,
     training: () => `  batch: 256 # records in one server step, over all sites
-  epochs: 400
-  learningRate: 0.003
-  optimizer: { kind: adam }
+  epochs: 300
+  learningRate: 0.01
+  optimizer: { kind: adamw, weightDecay: 1 } # times the learning rate, at every step
   schedule: { kind: cosine }
   select: best-val # the epoch with the lowest validation RMSE is kept`,
     data: `  kind: table

@@ -123,9 +123,12 @@ function optionsOf({ network, data }: Study, task: Task): Record<string, number>
 }
 
 /** The numbers that the network puts out for a record; undefined when its file does not say. */
-function outputsOf({ network, placed }: Study, options: Readonly<Record<string, number>>): number | undefined {
+function outputsOf({ network, placeOf }: Study, options: Readonly<Record<string, number>>): number | undefined {
   if (network.file !== undefined && network.model === undefined)
-    throw new ConfigError('bad-study', `${placed(['network', 'file'])} was not read: read the study with readStudy`);
+    throw new ConfigError(
+      'bad-study',
+      `${placeOf(['network', 'file'])}: network.file was not read: read the study with readStudy`,
+    );
   const graph = network.model ? readModel(network.model.bytes) : namedNetwork(network.name ?? '', options).graph;
   const last = graph.outputs[0]?.dims.at(-1);
   return typeof last === 'number' ? last : undefined;
@@ -143,9 +146,7 @@ function modelName(file: string | undefined): string {
 /** Gives the file's line to problems that the plan's making finds. */
 function placing<T>(study: Study, make: () => T): T {
   const place = (problem: string) =>
-    problem.startsWith(study.fileName)
-      ? problem
-      : `${study.placed([sectionOf(problem)]).replace(/: [a-z]+$/, '')}: ${problem}`;
+    problem.startsWith(study.fileName) ? problem : `${study.placeOf([sectionOf(problem)])}: ${problem}`;
   try {
     return make();
   } catch (error) {

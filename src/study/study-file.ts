@@ -48,8 +48,8 @@ export interface Study {
   /** Undefined where the file gives none. */
   readonly threshold: number | undefined;
   readonly gives: { readonly trunkToSites: boolean; readonly segmentsToServer: boolean };
-  /** `study.yaml:12: network.cut` for messages about what is written at `path`. */
-  readonly placed: (path: Path) => string;
+  /** `study.yaml:12` for messages about what is written at `path`, or for the section above it. */
+  readonly placeOf: (path: Path) => string;
 }
 
 /**
@@ -100,7 +100,7 @@ export function parseStudy(text: string, fileName: string): Study {
     data,
     threshold: sections.task.threshold,
     gives,
-    placed: (path) => `${document.placeOf(path)}: ${pathText(path)}`,
+    placeOf: (path) => document.placeOf(path),
   };
 }
 
@@ -114,9 +114,13 @@ export async function readStudy(path: string): Promise<Study> {
   if (file === undefined) return study;
   const modelPath = resolve(dirname(path), file);
   const bytes = await readFile(modelPath).catch((cause: unknown) => {
-    throw new ConfigError('bad-study', `${study.placed(['network', 'file'])}: cannot be read: ${messageOf(cause)}`, {
-      cause,
-    });
+    throw new ConfigError(
+      'bad-study',
+      `${study.placeOf(['network', 'file'])}: network.file: cannot be read: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    );
   });
   return { ...study, network: { ...study.network, model: { bytes, sha256: sha256Hex(bytes) } } };
 }

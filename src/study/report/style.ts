@@ -17,6 +17,8 @@ p { margin: 0.5rem 0; }
 .note { margin: 1.2rem 0 0; padding: 0.6rem 1rem; background: var(--warn); border-left: 4px solid var(--warnline); border-radius: 0.3rem; }
 .note p { margin: 0.15rem 0; }
 .wide { overflow-x: auto; }
+.wide + .wide { margin-top: 1rem; }
+.lead + .wide { margin-top: 0.8rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.35rem 0.55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; font-size: 0.85rem; }

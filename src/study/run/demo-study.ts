@@ -25,10 +25,10 @@ training:
   schedule: { kind: cosine }
 data: { kind: synthetic, case: cholesterol, records: ${quick ? 2000 : 4000} }
 `;
-  return `${head}network: { name: ct-cnn, options: { dropout: 0.5 } }
+  return `${head}network: { name: ct-cnn, options: { dropout: 0 } }
 training:
-  batch: 64
-  epochs: ${quick ? 12 : 20}
+  batch: 32
+  epochs: ${quick ? 8 : 12}
   learningRate: 0.001
   optimizer: { kind: adam }
   schedule: { kind: cosine }
@@ -36,7 +36,7 @@ data:
   kind: synthetic
   case: ${name}
   records: ${quick ? 1500 : 3000}
-  image: { width: 32, height: 32, channels: 1 }
+  image: { width: 64, height: 64, channels: 1 }
   augment: { flipHorizontal: true, shift: 0.05 }
 `;
 }
