@@ -1,7 +1,7 @@
 // `septum demo`: a run on synthetic records, with a linear model on the same records beside it.
 
 import { existsSync } from 'node:fs';
-import { demoStudy, linearBaseline, parseStudy, runStudy } from '../study/index.ts';
+import { demoStudy, parseStudy, runStudy } from '../study/index.ts';
 import { ConfigError } from '../base/index.ts';
 import type { DemoFlags } from './commands/demo.ts';
 import { fail, interruption } from './exit.ts';
@@ -24,29 +24,29 @@ export async function demo(flags: DemoFlags): Promise<number> {
     const text = demoStudy(flags.case, { quick: flags.quick ?? false, sites, ratio });
     const study = parseStudy(text, `demo-${flags.case}.yaml`);
     const out = flags.out ?? freeFolder(`septum-demo-${flags.case}`);
-    const signal = interruption();
     const result = await runStudy({
       study,
       data: '',
       out,
       force: flags.force ?? false,
-      signal,
+      baseline: true,
+      signal: interruption(),
       onEvent: (event) => progress.take(event),
     });
     screen.done();
-    const { plan } = result.planned;
-    const baseline = await linearBaseline(study, plan, result.listing, '');
+    const { metrics, baselines, planned } = result;
     if (flags.json) {
-      process.stdout.write(`${JSON.stringify({ synthetic: true, out, metrics: result.metrics, baseline }, null, 2)}\n`);
+      process.stdout.write(`${JSON.stringify({ synthetic: true, out, metrics, baselines }, null, 2)}\n`);
       return 0;
     }
+    const { task } = planned.plan;
     process.stdout.write('\nResults on SYNTHETIC records\n');
     tellResult(result, out);
-    if (baseline) {
-      const name = plan.task.kind === 'regression' ? 'linear regression' : 'logistic regression';
-      const unit = plan.task.kind === 'regression' ? plan.task.unit : '';
+    for (const { name, splits } of baselines) {
+      if (!splits.test) continue;
       process.stdout.write(`for comparison, ${name} on the raw inputs of all sites pooled:\n`);
-      process.stdout.write(`${figureLines('test', { overall: baseline, sites: {} }, unit).join('\n')}\n`);
+      const unit = task.kind === 'regression' ? task.unit : '';
+      process.stdout.write(`${figureLines('test', { overall: splits.test, sites: {} }, unit).join('\n')}\n`);
     }
     return 0;
   } catch (error) {

@@ -1,7 +1,6 @@
 export { hasParent, underParent } from './child.ts';
 export { demoStudy } from './demo-study.ts';
 export { handOver, takeOver, type Weights } from './hand-over.ts';
-export { linearBaseline } from './linear-baseline.ts';
 export type { Failure, Report, ServerFigures, SiteFigures } from './reports.ts';
 export { type RunEvent, type RunOptions, type RunResult, runStudy } from './run-study.ts';
 export { serveStudy, type ServeOptions } from './serve-study.ts';

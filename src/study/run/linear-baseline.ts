@@ -13,21 +13,22 @@ import {
 } from '../../metrics/index.ts';
 import { meanAndSd, outputMeaning, type Plan } from '../../protocol/index.ts';
 import { elementCount } from '../../tensor/index.ts';
+import type { Baseline } from '../report/index.ts';
 import type { Study } from '../study-file.ts';
 
 /** Penalties that are tried for classes; the validation part chooses. */
 const penalties = [1, 100, 10_000];
 
-/** Figures of linear (or, for two classes, logistic) regression on the test part; null for more classes. */
+/** Figures of linear (or, for two classes, logistic) regression on the test part; none for more classes. */
 export async function linearBaseline(
   study: Study,
   plan: Plan,
   listing: Listing,
   dataPath: string,
-): Promise<Metrics | null> {
-  if (plan.task.kind === 'classification' && plan.task.classes.length !== 2) return null;
+): Promise<Baseline[]> {
+  if (plan.task.kind === 'classification' && plan.task.classes.length !== 2) return [];
   const [manifest] = deal(listing, [1]);
-  if (!manifest) return null;
+  if (!manifest) return [];
   const data = await openSiteData(study.data, dataPath, manifest);
   try {
     const { inputs, target } = data.pooling.sums();
@@ -37,8 +38,8 @@ export async function linearBaseline(
     data.pooling.setStandardisation({ mean: moments.map(({ mean }) => mean), sd: moments.map(({ sd }) => sd) });
     const { mean, sd } = meanAndSd(target.counts[0] ?? 0, target.sums[0] ?? 0, target.squares[0] ?? 0);
     return plan.task.kind === 'regression'
-      ? await regression(data, plan, { mean, sd })
-      : await classification(data, plan);
+      ? [{ name: 'linear regression', splits: { test: await regression(data, plan, { mean, sd }) } }]
+      : [{ name: 'logistic regression', splits: { test: await classification(data, plan) } }];
   } finally {
     await data.close();
   }

@@ -10,18 +10,19 @@ import { listRecords } from '../../data/node/index.ts';
 import type { ServerResult } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type Dealing, dealStudy } from '../dealing.ts';
-import { type MetricsFile, metricsOfRun, metricsText } from '../metrics-file.ts';
-import { writeModelFolder } from '../model-folder.ts';
+import type { MetricsFile } from '../metrics-file.ts';
 import { planOf, siteSharesOf, type StudyOverrides } from '../planned-study.ts';
+import type { Baseline } from '../report/index.ts';
 import type { Study } from '../study-file.ts';
 import type { Ending } from './children.ts';
+import { linearBaseline } from './linear-baseline.ts';
 import { takeOver, type Weights } from './hand-over.ts';
 import { checkOutFolder, claimOutFolder } from './out-folder.ts';
 import { PartialRun } from './partial-run.ts';
 import type { Report, SiteFigures } from './reports.ts';
 import { RunLog } from './run-log.ts';
 import { StudyProcesses } from './study-processes.ts';
-import { versions } from './versions.ts';
+import { type RunFacts, writePartialResults, writeResults } from './write-results.ts';
 
 export interface RunOptions {
   readonly study: Study;
@@ -37,6 +38,8 @@ export interface RunOptions {
   readonly serverThreads?: number | undefined;
   /** How long the study waits for a site that is lost. Default 60 s. */
   readonly timeoutMs?: number;
+  /** Also fits a linear model to the raw inputs of all sites' records, which only one machine's own records allow. Default false. */
+  readonly baseline?: boolean;
   /** When it aborts, every process is ended and the folder is left readable. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: RunEvent) => void;
@@ -61,6 +64,7 @@ export interface RunResult {
   readonly listing: Listing;
   readonly dealing: Dealing;
   readonly metrics: MetricsFile;
+  readonly baselines: readonly Baseline[];
   readonly server: ServerResult;
   /** By name; a site of a `detached` study that went after its upload is missing. */
   readonly sites: Readonly<Record<string, SiteFigures>>;
@@ -90,6 +94,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   await writeFile(join(out, 'study.yaml'), study.text);
   await writeFile(join(out, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
 
+  const facts: RunFacts = { planned, listing, dealing, manifests, data, out };
   const log = await RunLog.open(join(out, 'log.jsonl'), { plan, method: study.method, data });
   const seen = new PartialRun(plan);
   const secret = await mkdtemp(join(tmpdir(), 'septum-'));
@@ -99,21 +104,22 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     onEvent?.(event);
   };
   const processes = new StudyProcesses(options, planned, secret, tell);
+  const secondsSoFar = (): number => (performance.now() - startMs) / 1000;
   try {
     tell({ kind: 'dealt', listing, dealing, manifests });
     const { server: figures, sites } = await processes.run(manifests);
     const server: ServerResult = { ...figures, ...(await collectWeights(plan.sites, secret)) };
-    const metrics = metricsOfRun(plan, server);
-    await writeModelFolder(join(out, 'model'), { ...planned, ...server, dealing, versions: versions() });
-    await writeFile(join(out, 'metrics.json'), metricsText(metrics));
-    const seconds = (performance.now() - startMs) / 1000;
-    const result = { planned, listing, dealing, metrics, server, sites, seconds, peakBytes: processes.peakBytes };
+    const seconds = secondsSoFar();
+    const baselines = options.baseline ? await linearBaseline(study, plan, listing, data) : [];
+    const { peakBytes } = processes;
+    const metrics = await writeResults(facts, { server, sites, peakBytes, seconds, baselines });
+    const result: RunResult = { planned, listing, dealing, metrics, baselines, server, sites, seconds, peakBytes };
     log.finish(result);
     return result;
   } catch (error) {
     await processes.end();
     log.fail(error);
-    await writeFile(join(out, 'metrics.json'), metricsText(seen.metrics()));
+    await writePartialResults(facts, seen, secondsSoFar(), error);
     throw error;
   } finally {
     await processes.end();

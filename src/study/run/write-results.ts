@@ -1,0 +1,118 @@
+// The results of a run as files: model, figures, report.
+
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../base/index.ts';
+import type { Listing, Manifest } from '../../data/index.ts';
+import { openEngine } from '../../engine/node/index.ts';
+import type { ServerResult } from '../../server/index.ts';
+import type { PlannedStudy } from '../../split/index.ts';
+import type { Dealing } from '../dealing.ts';
+import { type MetricsFile, metricsOfRun, metricsText } from '../metrics-file.ts';
+import { readModelFolder, writeModelFolder } from '../model-folder.ts';
+import {
+  type Baseline,
+  imageStrip,
+  type ProcessFigures,
+  type ReportContent,
+  reportHtml,
+  type Strip,
+} from '../report/index.ts';
+import type { PartialRun } from './partial-run.ts';
+import type { SiteFigures } from './reports.ts';
+import { versions } from './versions.ts';
+
+/** What is known of a run before it trains. */
+export interface RunFacts {
+  readonly planned: PlannedStudy;
+  readonly listing: Listing;
+  readonly dealing: Dealing;
+  readonly manifests: readonly Manifest[];
+  readonly data: string;
+  readonly out: string;
+}
+
+/** What a run that reached its end has. */
+export interface RunOutcome {
+  readonly server: ServerResult;
+  readonly sites: Readonly<Record<string, SiteFigures>>;
+  readonly peakBytes: Readonly<Record<string, number>>;
+  readonly seconds: number;
+  readonly baselines: readonly Baseline[];
+}
+
+/** Writes model/, metrics.json and report.html. */
+export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promise<MetricsFile> {
+  const { planned, dealing, out } = facts;
+  const { server, seconds, baselines } = outcome;
+  const metrics = metricsOfRun(planned.plan, server);
+  await writeModelFolder(join(out, 'model'), { ...planned, ...server, dealing, versions: versions() });
+  await writeFile(join(out, 'metrics.json'), metricsText(metrics));
+  const content: ReportContent = {
+    ...aboutRun(facts),
+    metrics,
+    history: server.history,
+    bestEpoch: server.bestEpoch,
+    baselines,
+    strip: await stripOf(facts),
+    processes: processFigures(outcome),
+    seconds,
+  };
+  await writeFile(join(out, 'report.html'), reportHtml(content));
+  return metrics;
+}
+
+/** What is left of a run that did not reach its end: metrics.json of the best epoch so far, and a report that says why. */
+export async function writePartialResults(
+  facts: RunFacts,
+  seen: PartialRun,
+  seconds: number,
+  reason: unknown,
+): Promise<void> {
+  const { out } = facts;
+  const metrics = seen.metrics();
+  await writeFile(join(out, 'metrics.json'), metricsText(metrics));
+  const content: ReportContent = {
+    ...aboutRun(facts),
+    metrics,
+    history: seen.history,
+    bestEpoch: seen.history.findLastIndex(({ best }) => best),
+    seconds,
+    stopped: messageOf(reason),
+  };
+  await writeFile(join(out, 'report.html'), reportHtml(content));
+}
+
+function aboutRun({ planned, listing, dealing }: RunFacts) {
+  return {
+    plan: planned.plan,
+    dealing,
+    synthetic: listing.synthetic,
+    remarks: [...listing.skipped, ...listing.warnings],
+    versions: versions(),
+  };
+}
+
+/** Pictures of the first site's validation records; none for tables. */
+async function stripOf({ planned, manifests, data, out }: RunFacts): Promise<Strip | undefined> {
+  const site = planned.plan.sites[0];
+  const manifest = manifests[0];
+  if (planned.plan.network.inputDims.length !== 3 || site === undefined || !manifest) return undefined;
+  const model = await readModelFolder(join(out, 'model'));
+  const engine = await openEngine({ threads: 1 });
+  try {
+    return await imageStrip({ model, engine, dataPath: data, manifest, site });
+  } finally {
+    await engine.close();
+  }
+}
+
+function processFigures({ server, sites, peakBytes }: RunOutcome): ProcessFigures[] {
+  const atSites = Object.entries(sites).map(([name, { computedMs, waitedMs }]) => ({
+    name,
+    computedMs,
+    waitedMs,
+    peakBytes: peakBytes[name],
+  }));
+  return [{ name: 'server', waitedMs: server.waitedMs, peakBytes: peakBytes['server'] }, ...atSites];
+}
