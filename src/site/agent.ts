@@ -240,8 +240,9 @@ export class SiteAgent {
     const augmenting: Augmenting = {
       studySeed: this.#plan.seed,
       siteIndex: this.#options.index,
-      epoch: pass,
-      batchIndex: line.chunk,
+      epoch: 0,
+      batchIndex: pass,
+      firstRow: range.from,
     };
     const x = await (pass > 0 ? records.load(rows, augmenting) : records.load(rows));
     const cut = await this.#compute(() => this.#segment.evaluate(x));
