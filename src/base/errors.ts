@@ -73,6 +73,8 @@ export type ProtocolErrorCode =
   | 'out-of-order'
   | 'plan-mismatch'
   | 'unknown-site'
+  | 'already-connected'
+  | 'study-stopped'
   | 'refused-by-peer';
 
 /** A deadline passed. */
@@ -90,4 +92,9 @@ export function assert(condition: unknown, message: string): asserts condition {
 /** An error's message, or the thing itself as text, for joining into another message. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** An error's code, or `internal` for one that Septum does not throw on purpose. */
+export function codeOf(error: unknown): string {
+  return error instanceof SeptumError ? error.code : 'internal';
 }

@@ -1,6 +1,7 @@
 // What the server tells all sites before training, read and checked.
 
 import { ProtocolError } from '../base/index.ts';
+import { checkPool, checkSums } from './census.ts';
 import { classWeights } from './class-weights.ts';
 import type { Message } from './message.ts';
 import { meanAndSd, type Moments } from './moments.ts';
@@ -27,7 +28,6 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     Float64Array,
   ];
   const bad = (what: string) => new ProtocolError('bad-field', `pooled: ${what}`);
-  if (counts.some((count) => count < 0) || classes.some((count) => count < 0)) throw bad('a count is negative');
   const siteCounts = plan.sites.map((_, index) => ({
     train: counts[3 * index] as number,
     val: counts[3 * index + 1] as number,
@@ -37,6 +37,12 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
   const told = siteCounts[site];
   if (told?.train !== own.train || told.val !== own.val || told.test !== own.test)
     throw bad("this site's own counts are not what it reported");
+  checkPool(plan, siteCounts);
+  checkSums(
+    sums,
+    siteCounts.reduce((sum, { train }) => sum + train, 0),
+    'pooled',
+  );
   const chunksHeld = message.scalars[0] as number;
   if (!Number.isInteger(chunksHeld) || chunksHeld < 0) throw bad(`${chunksHeld} chunks held`);
   const classCount = classes.length / 3;

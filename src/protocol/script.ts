@@ -68,6 +68,9 @@ export function evaluationRows(plan: Pick<Plan, 'network'>): number {
 /** Messages of activations without a reply before the sender waits for `acknowledge`. */
 export const CHUNKS_UNACKNOWLEDGED = 4;
 
+/** Records that one part of one site may have, and one more. */
+const RECORDS_BELOW = 2 ** 24;
+
 /** The float64 statistics that a site with the labels reports of one part; report.ts in `site` and `server` fill and read them. */
 export const REPORT_STATISTICS = 24;
 export const HISTOGRAM_BINS = 1000;
@@ -140,6 +143,8 @@ export function* siteScript(plan: Plan, index: number, facts: ScriptFacts): Gene
     yield* lines.weights('up', plan.training.epochs, 0, segmentsOf(plan), false);
   }
   yield lines.line('down', 'finish', {});
+  // The server closes only when it knows that the site has everything.
+  yield lines.line('up', 'acknowledge', { epoch: plan.training.epochs });
 }
 
 function segmentsOf(plan: Plan): readonly (readonly [string, PartLayout])[] {
@@ -262,8 +267,8 @@ class Lines {
   census(): Exchange {
     const classes = classCountOf(this.#plan);
     const tensors: TensorSpec[] = [
-      { name: 'counts', dtype: 'int32', dims: [3] },
-      { name: 'classes', dtype: 'int32', dims: [3, classes] },
+      { name: 'counts', dtype: 'int32', dims: [3], below: RECORDS_BELOW },
+      { name: 'classes', dtype: 'int32', dims: [3, classes], below: RECORDS_BELOW },
       { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
     ];
     return this.line('up', 'census', { tensors });
@@ -272,8 +277,8 @@ class Lines {
   pooled(): Exchange {
     const classes = classCountOf(this.#plan);
     const tensors: TensorSpec[] = [
-      { name: 'counts', dtype: 'int32', dims: [this.#plan.sites.length, 3] },
-      { name: 'classes', dtype: 'int32', dims: [3, classes] },
+      { name: 'counts', dtype: 'int32', dims: [this.#plan.sites.length, 3], below: RECORDS_BELOW },
+      { name: 'classes', dtype: 'int32', dims: [3, classes], below: 0x7fffffff },
       { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
     ];
     return this.line('down', 'pooled', { tensors, scalars: 1 });

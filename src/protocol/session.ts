@@ -4,8 +4,8 @@
 //
 // Order: `accept` and `compose` advance the same cursor. An error leaves it where it was.
 
-import { assert, ProtocolError } from '../base/index.ts';
-import type { Tensor } from '../tensor/index.ts';
+import { assert, ProtocolError, sha256Hex } from '../base/index.ts';
+import { bytesOf, type Tensor } from '../tensor/index.ts';
 import { message, type Message, type MessageKind, type TensorSpec } from './message.ts';
 import type { Direction, Exchange } from './script.ts';
 
@@ -19,8 +19,8 @@ export interface Values {
 export class Session {
   readonly #outbound: Direction;
   readonly #script: Iterator<Exchange>;
-  #next: Exchange | undefined;
-  #asked = false;
+  /** Lines that were taken from the script and have not passed. */
+  readonly #ahead: Exchange[] = [];
   #position = 0;
   /** What was sent since the peer last spoke: its next message proves that all of it arrived. */
   #unconfirmed: Message[] = [];
@@ -37,12 +37,7 @@ export class Session {
 
   /** The next line, or undefined when the script is at its end. */
   get expected(): Exchange | undefined {
-    if (!this.#asked) {
-      const step = this.#script.next();
-      this.#next = step.done === true ? undefined : step.value;
-      this.#asked = true;
-    }
-    return this.#next;
+    return this.#line(0);
   }
 
   /** Whether the next line is this side's to send. */
@@ -84,8 +79,11 @@ export class Session {
     return composed;
   }
 
-  /** Takes a message from the peer. Throws ProtocolError unless it is exactly the next line, with finite values in range. */
-  accept(received: Message): Exchange {
+  /**
+   * Takes a message from the peer. Throws ProtocolError unless it is exactly the next line, with finite values in range. `inspect` may
+   * throw as well, for what the script does not say of the values; the cursor then stays where it was.
+   */
+  accept(received: Message, inspect?: (received: Message) => void): Exchange {
     const line = this.expected;
     if (!line || line.direction === this.#outbound) {
       throw new ProtocolError(
@@ -120,6 +118,9 @@ export class Session {
     if (!received.scalars.every((scalar) => Number.isFinite(scalar)))
       throw new ProtocolError('not-finite', `${line.kind}: a scalar is not finite`);
     checkTensors(line, received);
+    if (line.digest && sha256Hex(...received.tensors.map(({ tensor }) => bytesOf(tensor))) !== received.digest)
+      throw new ProtocolError('bad-field', `${line.kind}: the tensors do not have the checksum that they came with`);
+    inspect?.(received);
     this.#unconfirmed = [];
     this.#advance();
     return line;
@@ -131,8 +132,7 @@ export class Session {
    */
   resendFrom(peerPosition: number): readonly Message[] {
     const oldest = this.#unconfirmed[0]?.sequence ?? this.#position;
-    // A peer that is ahead has sent what never arrived here, so the next line must be one of its.
-    if (peerPosition < oldest || (peerPosition > this.#position && this.mayCompose)) {
+    if (peerPosition < oldest || !this.#peerMayStandAt(peerPosition)) {
       throw new ProtocolError(
         'out-of-order',
         `the peer stands at message ${peerPosition}, this side at ${this.#position} and can send again from ${oldest} on`,
@@ -141,9 +141,30 @@ export class Session {
     return this.#unconfirmed.filter((sent) => sent.sequence >= peerPosition);
   }
 
+  /** A peer that is ahead has sent what never arrived here, so all lines up to where it stands must be its to send. */
+  #peerMayStandAt(peerPosition: number): boolean {
+    for (let place = 0; this.#position + place < peerPosition; place++) {
+      const line = this.#line(place);
+      if (!line || line.direction === this.#outbound) return false;
+      // What follows `pooled` is known only to a side that has it.
+      if (line.kind === 'pooled') return true;
+    }
+    return true;
+  }
+
+  /** The line `place` lines after the next, or undefined beyond the end. */
+  #line(place: number): Exchange | undefined {
+    while (this.#ahead.length <= place) {
+      const step = this.#script.next();
+      if (step.done === true) return undefined;
+      this.#ahead.push(step.value);
+    }
+    return this.#ahead[place];
+  }
+
   #advance(): void {
     this.#position += 1;
-    this.#asked = false;
+    this.#ahead.shift();
   }
 }
 
@@ -184,7 +205,7 @@ function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
       if (element < 0 || element >= spec.below)
         throw new ProtocolError(
           'bad-field',
-          `${kind}: tensor ${spec.name} has the value ${element}, expected 0 to ${spec.below - 1}`,
+          `${kind}: tensor ${spec.name} has a value that is not one of 0 to ${spec.below - 1}`,
         );
     }
   }

@@ -1,8 +1,16 @@
 // Who gets in: a connection says hello with its site's name, its plan's hash and where it stands. Until enrolment exists a name is all
 // there is, so the server listens on loopback only.
 
-import { type Clock, messageOf, ProtocolError, TransportError, withDeadline } from '../base/index.ts';
-import { decodeMessage, type Message, type Plan } from '../protocol/index.ts';
+import {
+  type Clock,
+  codeOf,
+  messageOf,
+  ProtocolError,
+  SeptumError,
+  TransportError,
+  withDeadline,
+} from '../base/index.ts';
+import { checkHello, decodeMessage, type Message, type Plan } from '../protocol/index.ts';
 import type { Connection, Listener } from '../transport/index.ts';
 import { refuse, type ServerSiteLink } from './site-link.ts';
 
@@ -16,15 +24,23 @@ export interface AdmissionOptions {
   readonly helloTimeoutMs: number;
   /** Called for a site process that starts over while the server's session is further; says whether the study allows it. */
   readonly restart: (site: number) => boolean;
-  readonly onRefused: (remote: string, reason: string) => void;
+  readonly onRefused: (remote: string, reason: string, code: string) => void;
 }
 
-/** Accepts connections until the listener closes. Each is served on its own; one that misbehaves costs itself only. */
+/** Accepts connections until the listener closes, and resolves when all that it accepted are gone. Each is served on its own; one that misbehaves costs itself only. */
 export async function admit(listener: Listener, options: AdmissionOptions): Promise<void> {
-  for (;;) {
-    const connection = await listener.accept(options.signal);
-    if (!connection) return;
-    greet(connection, options).catch((error: unknown) => options.onRefused(connection.remote, messageOf(error)));
+  const served = new Set<Promise<void>>();
+  try {
+    for (;;) {
+      const connection = await listener.accept(options.signal);
+      if (!connection) return;
+      const serving = greet(connection, options)
+        .catch((error: unknown) => options.onRefused(connection.remote, messageOf(error), codeOf(error)))
+        .finally(() => served.delete(serving));
+      served.add(serving);
+    }
+  } finally {
+    await Promise.all(served);
   }
 }
 
@@ -41,7 +57,7 @@ async function greet(connection: Connection, options: AdmissionOptions): Promise
     const hello = decodeMessage(frame);
     const site = siteOf(hello, options.plan, options.planHash);
     const link = options.links[site] as ServerSiteLink;
-    if (link.connected) throw new ProtocolError('unknown-site', `site ${hello.site} is connected already`);
+    if (link.connected) throw new ProtocolError('already-connected', `site ${hello.site} is connected already`);
     if (hello.sequence === 0 && link.position > 0 && !options.restart(site)) {
       throw new ProtocolError(
         'out-of-order',
@@ -50,16 +66,16 @@ async function greet(connection: Connection, options: AdmissionOptions): Promise
     }
     await link.serve(connection, hello.sequence);
   } catch (error) {
-    options.onRefused(connection.remote, messageOf(error));
-    const known = error instanceof ProtocolError ? error : new ProtocolError('bad-frame', messageOf(error));
+    options.onRefused(connection.remote, messageOf(error), codeOf(error));
+    const told = error instanceof SeptumError ? error : new ProtocolError('bad-frame', 'hello could not be read');
     // A name that is taken may be the same site's dying connection: it may try again.
-    await refuse(connection, known, known.code === 'unknown-site' && known.message.endsWith('already'));
+    await refuse(connection, told, told.code === 'already-connected', options.clock);
   }
 }
 
 /** The site that says hello. Throws ProtocolError when it is not one of the study's or runs another plan. */
 function siteOf(hello: Message, plan: Plan, planHash: string): number {
-  if (hello.kind !== 'hello') throw new ProtocolError('out-of-order', `expected hello, got ${hello.kind}`);
+  checkHello(hello);
   const site = plan.sites.indexOf(hello.site);
   if (site < 0)
     throw new ProtocolError('unknown-site', `the study has no site ${JSON.stringify(hello.site.slice(0, 64))}`);
@@ -69,15 +85,5 @@ function siteOf(hello: Message, plan: Plan, planHash: string): number {
       `site ${hello.site} has another plan than the server: compare the study files and the Septum versions`,
     );
   }
-  const extra =
-    hello.tensors.length +
-    hello.scalars.length +
-    hello.text.length +
-    hello.digest.length +
-    hello.epoch +
-    hello.step +
-    hello.part +
-    hello.chunk;
-  if (extra > 0) throw new ProtocolError('bad-field', 'hello carries more than site, plan and position');
   return site;
 }

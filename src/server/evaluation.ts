@@ -13,12 +13,13 @@ import {
 } from '../metrics/index.ts';
 import {
   CHUNKS_UNACKNOWLEDGED,
-  decodeStatistics,
   evaluationRows,
   HISTOGRAM_BINS,
   outputMeaning,
   type PartName,
   partNames,
+  readReport,
+  type Report,
   type ReportStatistics,
   type SiteCounts,
 } from '../protocol/index.ts';
@@ -163,7 +164,7 @@ export class Evaluator {
           });
         }
         const { message } = await link.receive('report');
-        return this.#readReport(message.tensors.map((named) => named.tensor));
+        return this.#figuresOf(readReport(message, records));
       }),
     );
     if (this.#counts.every((counts) => counts[part] === 0)) return null;
@@ -191,13 +192,7 @@ export class Evaluator {
     };
   }
 
-  #readReport(tensors: readonly Tensor[]) {
-    const [values, confusion, histograms] = tensors.map((value) => value.data) as [
-      Float64Array,
-      Int32Array | undefined,
-      Int32Array | undefined,
-    ];
-    const statistics = decodeStatistics(values);
+  #figuresOf({ statistics, confusion, histograms }: Report) {
     const metrics = statistics.reported === 1 ? this.#metricsFrom(statistics, confusion) : null;
     const bins = HISTOGRAM_BINS;
     const count = (histograms?.length ?? 0) / (2 * bins);

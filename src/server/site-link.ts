@@ -2,16 +2,27 @@
 // message costs its connection, and a site that connects again goes on at its line. The trainer reads messages and sends replies here
 // without knowing which connection carries them.
 
-import { type Clock, messageOf, ProtocolError, TimeoutError, TransportError } from '../base/index.ts';
+import {
+  type Clock,
+  codeOf,
+  messageOf,
+  ProtocolError,
+  type SeptumError,
+  TimeoutError,
+  TransportError,
+  withDeadline,
+} from '../base/index.ts';
 import {
   decodeMessage,
   encodeMessage,
   type Exchange,
   type Message,
-  message,
   type MessageKind,
+  readRefusal,
+  refusal,
   type Session,
   type Values,
+  welcome,
 } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
 
@@ -28,24 +39,35 @@ export interface SiteLinkOptions {
   readonly planHash: string;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** How long the study waits for a site that is lost. */
+  /** How long the study waits for a site that is lost, and for one that does not read what it is sent. */
   readonly timeoutMs: number;
-  readonly onState: (state: 'connected' | 'lost' | 'refused', detail: string) => void;
+  /** Throws ProtocolError for a message that fits the script and still cannot be. */
+  readonly inspect: (message: Message) => void;
+  readonly onState: (state: 'connected' | 'lost' | 'refused', detail: string, code: string) => void;
 }
 
 /** Messages that a site may be ahead of the trainer by; more stay unread in the transport. */
 const inboxMost = 8;
+/** A site whose connection broke is back within this time, if it lives and its network does. */
+const returnMs = 10_000;
+/** How long a peer may take to read why it is refused. */
+const refusalTimeoutMs = 2_000;
 
 export class ServerSiteLink {
   readonly #options: SiteLinkOptions;
   #session: Session;
   #connection: Connection | undefined;
+  /** What goes out first on the connection; nothing that the trainer sends comes before it has. */
+  #greeting: Promise<void> = Promise.resolve();
   readonly #inbox: (Received & { readonly arrival: number })[] = [];
   /** Wakes whoever waits for a change: a message, room in the inbox, a connection. */
   #wake: (() => void)[] = [];
   #restarts = 0;
   #bytesReceived = 0;
   #bytesSent = 0;
+  #lostSince: number | undefined;
+  /** Why the last connection ended. */
+  #lostWhy = '';
   waitedMs = 0;
 
   constructor(session: Session, options: SiteLinkOptions) {
@@ -56,6 +78,13 @@ export class ServerSiteLink {
 
   get connected(): boolean {
     return this.#connection !== undefined;
+  }
+
+  /** Whether the site is there, or went so lately that it may be about to connect again. */
+  get isNear(): boolean {
+    return (
+      this.connected || (this.#lostSince !== undefined && this.#options.clock.nowMs() - this.#lostSince < returnMs)
+    );
   }
 
   get position(): number {
@@ -83,31 +112,29 @@ export class ServerSiteLink {
    * Throws ProtocolError at once when the site's position cannot be reconciled with this session.
    */
   async serve(connection: Connection, peerPosition: number): Promise<void> {
-    const { planHash, onState, site } = this.#options;
+    const { onState, site, planHash } = this.#options;
     const again = this.#session.resendFrom(peerPosition);
     this.#connection = connection;
-    onState('connected', connection.remote);
+    this.#greeting = this.#putAll(connection, [welcome(planHash, this.#session.position), ...again]);
+    onState('connected', connection.remote, '');
+    this.#notify();
     try {
-      await connection.send(encodeMessage(message('welcome', { plan: planHash, sequence: this.#session.position })));
-      for (const sent of again) await connection.send(encodeMessage(sent));
-      this.#notify();
-      await this.#read(connection);
-      onState('lost', `site ${site} closed its connection`);
-    } catch (error) {
-      if (error instanceof ProtocolError) {
-        onState('refused', `site ${site}: ${error.code}: ${error.message}`);
-        await refuse(connection, error, true);
-      } else {
-        onState('lost', `site ${site}: ${messageOf(error)}`);
-      }
-    } finally {
-      if (this.#connection === connection) {
-        this.#bytesReceived += connection.bytesReceived;
-        this.#bytesSent += connection.bytesSent;
-        this.#connection = undefined;
-      }
+      await Promise.all([this.#greeting, this.#read(connection)]);
+      this.#release(connection, 'the site closed it');
+      onState('lost', `site ${site}: ${this.#lostWhy}`, 'closed');
       await connection.close();
-      this.#notify();
+    } catch (error) {
+      this.#release(connection, messageOf(error));
+      if (error instanceof ProtocolError) {
+        onState('refused', `site ${site}: ${error.code}: ${error.message}`, error.code);
+        await refuse(connection, error, true, this.#options.clock);
+      } else if (this.#options.signal.aborted) {
+        const stopped = new ProtocolError('study-stopped', 'the server was stopped');
+        await refuse(connection, stopped, false, this.#options.clock);
+      } else {
+        onState('lost', `site ${site}: ${messageOf(error)}`, codeOf(error));
+        await connection.close();
+      }
     }
   }
 
@@ -134,47 +161,88 @@ export class ServerSiteLink {
     return this.#until(() => this.#inbox.length > 0, 'next message');
   }
 
-  /** Sends the script's next line, now or as soon as the site is connected again. Resolves when the transport took it or it waits for the site. */
+  /**
+   * Sends the script's next line, now or as soon as the site is connected again. Resolves when the transport took it or it waits for the
+   * site. A site that reads nothing for `timeoutMs` loses its connection.
+   */
   async send(kind: MessageKind, values: Values = {}): Promise<void> {
     const composed = this.#session.compose(kind, values);
     const connection = this.#connection;
     if (!connection) return;
     try {
-      await connection.send(encodeMessage(composed), this.#options.signal);
+      await this.#greeting;
+      await this.#put(connection, composed);
     } catch (error) {
       this.#options.signal.throwIfAborted();
-      if (!(error instanceof TransportError)) throw error;
+      if (!(error instanceof TransportError || error instanceof TimeoutError)) throw error;
+      this.#release(connection, messageOf(error));
       await connection.close(); // `serve` sees the end; the session keeps the message for the next connection.
     }
   }
 
-  async close(): Promise<void> {
-    await this.#connection?.close();
+  /** Ends the site's part: tells it why when there is a reason, and closes. */
+  async close(reason?: SeptumError): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) return;
+    this.#release(connection, 'the study is over');
+    await (reason ? refuse(connection, reason, false, this.#options.clock) : connection.close());
   }
 
-  /** Waits until the site has read everything and gone, or `timeoutMs` passes. */
+  /** Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. */
   async drain(timeoutMs: number): Promise<void> {
-    const deadline = this.#options.clock.nowMs() + timeoutMs;
-    while (this.#connection && this.#options.clock.nowMs() < deadline) {
-      const timer = new AbortController();
-      const left = Math.max(1, deadline - this.#options.clock.nowMs());
-      await Promise.race([this.#changed(), this.#options.clock.sleep(left, timer.signal).catch(() => undefined)]);
-      timer.abort(); // A timer that is left running would keep the process alive.
+    const { clock, signal } = this.#options;
+    const endMs = clock.nowMs() + timeoutMs;
+    while (this.#inbox.length === 0) {
+      signal.throwIfAborted();
+      const leftMs = Math.min(endMs, this.connected ? endMs : (this.#lostSince ?? 0) + returnMs) - clock.nowMs();
+      if (leftMs <= 0) return;
+      await this.#changedWithin(leftMs);
     }
+    await this.receive('acknowledge');
+  }
+
+  /** Lets a connection go: the site counts as lost from here on. */
+  #release(connection: Connection, why: string): void {
+    if (this.#connection !== connection) return;
+    this.#bytesReceived += connection.bytesReceived;
+    this.#bytesSent += connection.bytesSent;
+    this.#connection = undefined;
+    this.#lostSince = this.#options.clock.nowMs();
+    this.#lostWhy = why;
+    this.#notify();
+  }
+
+  async #putAll(connection: Connection, messages: readonly Message[]): Promise<void> {
+    for (const sent of messages) await this.#put(connection, sent);
+  }
+
+  async #put(connection: Connection, sent: Message): Promise<void> {
+    const { clock, signal, timeoutMs, site } = this.#options;
+    const frame = encodeMessage(sent);
+    await withDeadline(
+      (ended) => connection.send(frame, ended),
+      timeoutMs,
+      `site ${site} reads nothing`,
+      clock,
+      signal,
+    );
   }
 
   async #read(connection: Connection): Promise<void> {
+    const { signal, inspect } = this.#options;
     for (;;) {
-      while (this.#inbox.length >= inboxMost) {
-        this.#options.signal.throwIfAborted();
+      while (this.#inbox.length >= inboxMost && this.#connection === connection) {
+        signal.throwIfAborted();
         await this.#changed();
       }
-      const frame = await connection.receive(this.#options.signal);
+      const frame = await connection.receive(signal);
       if (!frame) return;
+      // What a connection that was let go still brings belongs to nobody: the site sends it again.
+      if (this.#connection !== connection) return;
       const received = decodeMessage(frame);
       if (received.kind === 'refuse')
-        throw new TransportError('refused', `the site refused: ${received.text.slice(0, 1000)}`);
-      const line = this.#session.accept(received);
+        throw new TransportError('refused', `the site closes: ${readRefusal(received).text}`);
+      const line = this.#session.accept(received, inspect);
       this.#inbox.push({ message: received, line, arrival: arrivals++ });
       this.#notify();
     }
@@ -183,31 +251,38 @@ export class ServerSiteLink {
   async #until(ready: () => boolean, what: string): Promise<void> {
     const { clock, signal, timeoutMs, site } = this.#options;
     const restarts = this.#restarts;
-    let lostSince = this.#connection ? undefined : clock.nowMs();
+    const since = clock.nowMs();
     while (!ready()) {
       signal.throwIfAborted();
       if (this.#restarts !== restarts) throw new ProtocolError('out-of-order', `site ${site} started over`);
-      if (this.#connection) lostSince = undefined;
-      else lostSince ??= clock.nowMs();
-      if (lostSince === undefined) {
+      if (this.#connection) {
         await this.#changed();
         continue;
       }
-      const left = lostSince + timeoutMs - clock.nowMs();
-      if (left <= 0) {
+      const leftMs = Math.max(since, this.#lostSince ?? since) + timeoutMs - clock.nowMs();
+      if (leftMs <= 0) {
         throw new TimeoutError(
-          `site ${site} is lost: no connection for ${Math.round(timeoutMs / 1000)} s while the study waits for its ${what}. The study stops; what was trained so far is in the last commit`,
+          `site ${site} is lost: no connection for ${Math.round(timeoutMs / 1000)} s while the study waits for its ${what}${this.#lostWhy === '' ? '' : ` (its last one: ${this.#lostWhy})`}. The study stops; what was trained so far is in the last commit`,
         );
       }
-      const timer = new AbortController();
-      await Promise.race([this.#changed(), clock.sleep(left, timer.signal).catch(() => undefined)]);
-      timer.abort();
+      await this.#changedWithin(leftMs);
     }
   }
 
   /** Resolves when something changed: a message, room for one, a connection gained or lost, the end of the study. */
   #changed(): Promise<void> {
     return new Promise((resolve) => this.#wake.push(resolve));
+  }
+
+  /** Resolves when something changed, or after `ms` milliseconds. */
+  #changedWithin(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.setTimer(ms, resolve);
+      this.#wake.push(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   #notify(): void {
@@ -218,13 +293,12 @@ export class ServerSiteLink {
 }
 
 /** Tells a peer why it is refused, and closes. `retry` says that the same peer may try again. */
-export async function refuse(connection: Connection, error: ProtocolError, retry: boolean): Promise<void> {
+export async function refuse(connection: Connection, error: SeptumError, retry: boolean, clock: Clock): Promise<void> {
   try {
-    await connection.send(
-      encodeMessage(message('refuse', { text: `${error.code}: ${error.message}`, scalars: [retry ? 1 : 0] })),
-    );
+    const frame = encodeMessage(refusal(error, retry));
+    await withDeadline((signal) => connection.send(frame, signal), refusalTimeoutMs, 'telling a peer', clock);
   } catch {
-    // The peer is gone; there is nobody to tell.
+    // The peer is gone, or does not read; there is nobody to tell.
   }
   await connection.close();
 }

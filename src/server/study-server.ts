@@ -1,15 +1,21 @@
 // One study at the server, from the first hello to the last byte: admission, census, training in the study's order, validation and
 // selection after each epoch, the test part at the end, and what each party then gets.
 
-import { type Clock, DataError, ProtocolError } from '../base/index.ts';
+import { type Clock, DataError, ProtocolError, SeptumError, TransportError } from '../base/index.ts';
 import type { Engine, EngineInfo } from '../engine/index.ts';
 import {
+  checkPool,
+  checkUpdates,
   classCountOf,
   classWeights,
   inChunks,
   meanAndSd,
+  type Message,
+  partNames,
   type Plan,
   planHash,
+  readCensus,
+  readReport,
   Schedule,
   type ScriptFacts,
   serverKnowsSegment,
@@ -78,8 +84,10 @@ export type ServerEvent =
       readonly site: string;
       readonly state: 'connected' | 'lost' | 'refused';
       readonly detail: string;
+      /** The error's code where the site's connection ended with one; else ''. */
+      readonly code: string;
     }
-  | { readonly kind: 'refused'; readonly remote: string; readonly reason: string }
+  | { readonly kind: 'refused'; readonly remote: string; readonly reason: string; readonly code: string }
   | {
       readonly kind: 'counts';
       readonly counts: Readonly<Record<string, SiteCounts>>;
@@ -125,7 +133,8 @@ export class StudyServer {
   readonly #plan: Plan;
   readonly #facts: ScriptFacts[];
   readonly #links: readonly ServerSiteLink[];
-  readonly #finished = new AbortController();
+  /** Ends with the study, or when the caller's signal says so. */
+  readonly #ended = new AbortController();
   readonly #history: EpochRecord[] = [];
   #bestEpoch = -1;
   #best: { trunk: Readonly<Record<string, Tensor>>; segment: Readonly<Record<string, Tensor>> | undefined } = {
@@ -139,7 +148,8 @@ export class StudyServer {
   #pooledCounts: readonly SiteCounts[] | undefined;
 
   constructor(options: ServerOptions) {
-    const { plan, clock, signal, timeoutMs } = options;
+    const { plan, clock, timeoutMs } = options;
+    const { signal } = this.#ended;
     this.#options = options;
     this.#plan = plan;
     this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
@@ -152,32 +162,44 @@ export class StudyServer {
           clock,
           signal,
           timeoutMs,
-          onState: (state, detail) => options.onEvent?.({ kind: 'site', site, state, detail }),
+          inspect: (message) => this.#inspect(index, message),
+          onState: (state, detail, code) => options.onEvent?.({ kind: 'site', site, state, detail, code }),
         }),
     );
   }
 
-  /** Runs the study. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
+  /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
   async run(): Promise<ServerResult> {
     const { listener, onEvent, plan, clock, signal } = this.#options;
+    const onAbort = () => this.#ended.abort(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
     onEvent?.({ kind: 'listening', address: listener.address });
     const admission = admit(listener, {
       plan,
       planHash: planHash(plan),
       links: this.#links,
       clock,
-      signal,
+      signal: this.#ended.signal,
       helloTimeoutMs: 10_000,
       restart: (site) => this.#restart(site),
-      onRefused: (remote, reason) => onEvent?.({ kind: 'refused', remote, reason }),
-    });
+      onRefused: (remote, reason, code) => onEvent?.({ kind: 'refused', remote, reason, code }),
+    }).catch(() => undefined); // It ends with the listener or the signal.
+    let reason: SeptumError | undefined;
     try {
       return await this.#study();
+    } catch (error) {
+      reason = new ProtocolError(
+        'study-stopped',
+        error instanceof SeptumError ? error.message : 'the server was stopped',
+      );
+      throw error;
     } finally {
-      this.#finished.abort();
+      signal.removeEventListener('abort', onAbort);
       await listener.close();
-      await Promise.all(this.#links.map((link) => link.close()));
-      await admission.catch(() => undefined);
+      await Promise.all(this.#links.map((link) => link.close(reason)));
+      this.#ended.abort(new TransportError('closed', 'the study is over'));
+      await admission;
     }
   }
 
@@ -214,7 +236,8 @@ export class StudyServer {
       logOrder: this.#options.logOrder ?? (async () => undefined),
     });
     training.passed = copy;
-    const evaluator = new Evaluator(training, pooled.counts, scopes[0] ?? '', this.#options.activations);
+    const store = plan.choices.when === 'detached' ? this.#options.activations : undefined;
+    const evaluator = new Evaluator(training, pooled.counts, scopes[0] ?? '', store);
 
     let waited = 0;
     const detached = plan.choices.when === 'detached' ? await this.#uploads(pooled.counts) : undefined;
@@ -259,16 +282,21 @@ export class StudyServer {
     const counts: SiteCounts[] = [];
     for (const [site, link] of this.#links.entries()) {
       const { message } = await link.receive('census');
-      const [own, ownClasses, ownSums] = message.tensors.map((named) => named.tensor.data) as [
-        Int32Array,
-        Int32Array,
-        Float64Array,
-      ];
-      counts.push(checkCensus(plan, site, own, ownClasses));
+      const census = readCensus(message);
+      const { train } = census.counts;
+      if (train < plan.minCount) {
+        throw new DataError(
+          'too-few-records',
+          `site ${plan.sites[site]} has ${train} training records, the study asks for at least ${plan.minCount} (minCount)`,
+        );
+      }
+      counts.push(census.counts);
       for (let index = 0; index < classes.length; index++)
-        classes[index] = (classes[index] as number) + (ownClasses[index] ?? 0);
-      for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (ownSums[index] ?? 0);
+        classes[index] = (classes[index] as number) + (census.classes[index] ?? 0);
+      for (let index = 0; index < sums.length; index++)
+        sums[index] = (sums[index] as number) + (census.sums[index] ?? 0);
     }
+    checkPool(plan, counts);
     this.#pooledCounts = counts;
     const tensors = {
       counts: tensor(
@@ -353,6 +381,19 @@ export class StudyServer {
     return true;
   }
 
+  /** What the script does not say of a site's messages. Throws ProtocolError. */
+  #inspect(site: number, message: Message): void {
+    if (message.kind === 'census') readCensus(message);
+    if (message.kind === 'report') readReport(message, this.#recordsOf(site, message.part));
+    if (message.kind === 'weights') checkUpdates(message);
+  }
+
+  #recordsOf(site: number, part: number): number {
+    const counts = this.#pooledCounts?.[site];
+    const name = partNames[part];
+    return counts && name ? counts[name] : 0;
+  }
+
   #session(site: number): Session {
     return new Session('server', siteScript(this.#plan, site, this.#facts[site] as ScriptFacts));
   }
@@ -431,7 +472,7 @@ export class StudyServer {
     if (this.#best.segment) segments[''] = this.#best.segment;
     await Promise.all(
       this.#links.map(async (link, site) => {
-        if (plan.choices.when === 'detached' && !link.connected) return;
+        if (plan.choices.when === 'detached' && !link.isNear) return;
         if (plan.trunkToSites) {
           for (const _ of inChunks(stateTensors('trunk', trunk.layout('trunk'), false))) {
             await link.send('weights', { tensors: this.#best.trunk, scalars: [training.steps] });
@@ -458,24 +499,4 @@ export class StudyServer {
   get #waitedMs(): number {
     return this.#links.reduce((sum, link) => sum + link.waitedMs, 0);
   }
-}
-
-function checkCensus(plan: Plan, site: number, counts: Int32Array, classes: Int32Array): SiteCounts {
-  const [train = 0, val = 0, test = 0] = counts;
-  const name = plan.sites[site] ?? '';
-  if (Math.min(train, val, test, ...classes) < 0)
-    throw new ProtocolError('bad-field', `site ${name} reports a negative count`);
-  if (train < plan.minCount) {
-    throw new DataError(
-      'too-few-records',
-      `site ${name} has ${train} training records, the study asks for at least ${plan.minCount} (minCount)`,
-    );
-  }
-  const classCount = classCountOf(plan);
-  [train, val, test].forEach((count, part) => {
-    const sum = classes.subarray(part * classCount, (part + 1) * classCount).reduce((total, one) => total + one, 0);
-    if (sum !== count)
-      throw new ProtocolError('bad-field', `site ${name} reports ${count} records, but ${sum} of all classes`);
-  });
-  return { train, val, test };
 }

@@ -1,6 +1,7 @@
 // What every order of training shares: the study's fixed facts, one server step on the batches of one or more sites, and the exchange
 // of segments. Which batches make a step is decided in orders.ts.
 
+import { EngineError } from '../base/index.ts';
 import type { Batch, Plan, Schedule, SiteCounts } from '../protocol/index.ts';
 import { inChunks, partsAtSite, stateTensors } from '../protocol/index.ts';
 import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
@@ -106,6 +107,12 @@ export class Training {
       loss: dot(loss, weight, from, count),
     }));
     const total = siteLosses.reduce((sum, entry) => sum + entry.loss, 0);
+    if (!Number.isFinite(total)) {
+      throw new EngineError(
+        'run-failed',
+        `epoch ${place.epoch}, server step ${place.step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
+      );
+    }
     await Promise.all(
       slices(contributions).map(({ site, from, count }, index) =>
         this.link(site).send('cut-gradient', {

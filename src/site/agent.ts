@@ -1,13 +1,15 @@
 // A site in a study. It follows its script line by line: what the script has it send it computes and sends, what the script has it
 // receive it waits for and applies. It opens its own records only, and nothing but the script's messages leaves.
 
-import { assert, type Clock, type Seed, sha256Hex } from '../base/index.ts';
+import { assert, type Clock, ProtocolError, type Seed, sha256Hex } from '../base/index.ts';
 import type { Augmenting, OpenedData } from '../data/index.ts';
 import type { Engine, EngineInfo } from '../engine/index.ts';
 import type { OutputMeaning } from '../metrics/index.ts';
 import {
   type Batch,
+  checkUpdates,
   type Exchange,
+  type Message,
   outputMeaning,
   partNames,
   type Plan,
@@ -61,7 +63,8 @@ export interface SiteCommit {
 
 /** What a site tells its operator as it goes. No record, label or value of a patient is in it. */
 export type SiteEvent =
-  | { readonly kind: 'connected' | 'lost'; readonly detail: string }
+  /** `code` is the error's where a connection was lost; else ''. */
+  | { readonly kind: 'connected' | 'lost'; readonly detail: string; readonly code: string }
   | { readonly kind: 'counts'; readonly counts: SiteCounts }
   | {
       readonly kind: 'step';
@@ -123,7 +126,7 @@ export class SiteAgent {
       clock,
       signal,
       timeoutMs,
-      onState: (kind, detail) => options.onEvent?.({ kind, detail }),
+      onState: (kind, detail, code) => options.onEvent?.({ kind, detail, code }),
     });
   }
 
@@ -152,6 +155,9 @@ export class SiteAgent {
         computedMs: this.#computedMs,
         waitedMs: this.#link.waitedMs,
       };
+    } catch (error) {
+      await this.#link.close(error);
+      throw error;
     } finally {
       await this.#source?.close();
       await this.#link.close();
@@ -185,6 +191,7 @@ export class SiteAgent {
       case 'turn':
         return this.#turn();
       case 'acknowledge':
+        if (line.direction === 'up') return this.#link.farewell();
         await this.#link.receive('acknowledge');
         // The last one, about no chunk, says that the server has the whole upload.
         return line.records ? undefined : this.#commit(0, true);
@@ -199,10 +206,10 @@ export class SiteAgent {
   }
 
   async #pooled(): Promise<void> {
-    const { message } = await this.#link.receive('pooled');
     const { plan, study, index, data } = this.#options;
     const own = { train: data.parts.train.count, val: data.parts.val.count, test: data.parts.test.count };
-    const pooled = readPooled(plan, message, index, own);
+    const read = (message: Message) => readPooled(plan, message, index, own);
+    const pooled = read((await this.#link.receive('pooled', read)).message);
     this.#facts.counts = pooled.counts;
     this.#facts.chunksHeld = pooled.chunksHeld;
     this.#weights = pooled.classWeights;
@@ -265,7 +272,7 @@ export class SiteAgent {
 
   /** The trunk's output came back to the head: in training its loss and gradient, else its predictions. */
   async #trunkOutput(): Promise<void> {
-    const { message, line } = await this.#link.receive('trunk-output');
+    const { message, line } = await this.#link.receive('trunk-output', (received) => this.#checkTotal(received));
     const output = message.tensors[0]?.tensor as Tensor;
     if (!line.batch) {
       const y = await this.#compute(() => this.#segment.evaluateHead(output));
@@ -285,6 +292,14 @@ export class SiteAgent {
       records: this.#trainLoss.records + current.batch.count,
     };
     this.#tellStep(current, weighted);
+  }
+
+  /** The records of the step, which a training batch's output comes with, are what the schedule says. */
+  #checkTotal({ scalars }: Message): void {
+    if (scalars.length === 0) return;
+    const { batch, epoch } = this.#current as LoadedBatch;
+    if (scalars[0] !== this.#recordsOfStep(batch, epoch))
+      throw new ProtocolError('bad-field', 'trunk-output: its records are not those of the step');
   }
 
   async #cutGradient(): Promise<void> {
@@ -314,12 +329,15 @@ export class SiteAgent {
     const schedule = this.#schedule as Schedule;
     const { order } = this.#plan.choices;
     const before = epoch * schedule.serverSteps;
-    if (order === 'union') {
-      const records = schedule.sharesOfStep(epoch, batch.step).reduce((sum, share) => sum + share, 0);
-      return { step: before + batch.step, scale: records / batch.count };
-    }
+    if (order === 'union') return { step: before + batch.step, scale: this.#recordsOfStep(batch, epoch) / batch.count };
     if (order === 'turns') return { step: before + this.#serverStep + batch.step, scale: 1 };
     return { step: epoch * this.#batches.of(epoch).length + batch.index, scale: 1 };
+  }
+
+  /** Records of all sites in the server step that the batch belongs to. */
+  #recordsOfStep(batch: Batch, epoch: number): number {
+    if (this.#plan.choices.order !== 'union') return batch.count;
+    return (this.#schedule as Schedule).sharesOfStep(epoch, batch.step).reduce((sum, share) => sum + share, 0);
   }
 
   async #turn(): Promise<void> {
@@ -342,7 +360,7 @@ export class SiteAgent {
   }
 
   async #receiveWeights(): Promise<void> {
-    const { message, line } = await this.#link.receive('weights');
+    const { message, line } = await this.#link.receive('weights', checkUpdates);
     if (line.epoch === this.#plan.training.epochs) {
       for (const { name, tensor: value } of message.tensors) this.#trunk[name] = value;
       return;
@@ -362,7 +380,9 @@ export class SiteAgent {
   }
 
   async #verdict(): Promise<void> {
-    const { message, line } = await this.#link.receive('verdict');
+    const { message, line } = await this.#link.receive('verdict', ({ scalars: [better] }) => {
+      if (better !== 0 && better !== 1) throw new ProtocolError('bad-field', 'verdict: neither 0 nor 1');
+    });
     const best = message.scalars[0] === 1;
     if (best) this.#best = await this.#segment.state(false);
     this.#options.onEvent?.({ kind: 'epoch', epoch: line.epoch, best });

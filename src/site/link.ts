@@ -1,14 +1,26 @@
 // A site's side of the conversation with the server: the session over whatever connection there is at the moment. A connection that
 // breaks is opened again, with growing pauses, and the session goes on at its line.
 
-import { messageOf, ProtocolError, TimeoutError, TransportError, type Clock } from '../base/index.ts';
 import {
+  type Clock,
+  codeOf,
+  messageOf,
+  ProtocolError,
+  SeptumError,
+  TimeoutError,
+  TransportError,
+  withDeadline,
+} from '../base/index.ts';
+import {
+  checkWelcome,
   decodeMessage,
   encodeMessage,
-  message,
   type Exchange,
+  hello,
   type Message,
   type MessageKind,
+  readRefusal,
+  refusal,
   type Session,
   type Values,
 } from '../protocol/index.ts';
@@ -24,13 +36,17 @@ export interface LinkOptions {
   readonly signal: AbortSignal;
   /** Longest time without progress, in connecting or waiting, before the site gives up. */
   readonly timeoutMs: number;
-  readonly onState?: (state: 'connected' | 'lost', detail: string) => void;
+  readonly onState?: (state: 'connected' | 'lost', detail: string, code: string) => void;
 }
 
 /** Refusals and broken connections in a row, without a message in between, after which the site gives up. */
 const failuresMax = 20;
 const pauseMsFirst = 50;
 const pauseMsMost = 5_000;
+/** How long the server may take to answer a hello. */
+const welcomeTimeoutMs = 10_000;
+/** How long telling the server why the site closes may take. */
+const refusalTimeoutMs = 2_000;
 
 export class SiteLink {
   readonly #options: LinkOptions;
@@ -69,15 +85,21 @@ export class SiteLink {
     }
   }
 
-  /** The script's next line from the server. Throws ProtocolError `refused-by-peer`, TimeoutError, TransportError or the signal's reason. */
-  async receive(kind: MessageKind): Promise<{ readonly message: Message; readonly line: Exchange }> {
+  /**
+   * The script's next line from the server. `inspect` throws ProtocolError for a message that fits the script and still cannot be.
+   * Throws ProtocolError `refused-by-peer`, TimeoutError, TransportError or the signal's reason.
+   */
+  async receive(
+    kind: MessageKind,
+    inspect?: (message: Message) => void,
+  ): Promise<{ readonly message: Message; readonly line: Exchange }> {
     const { session, clock } = this.#options;
     const since = clock.nowMs();
     for (;;) {
       const connection = this.#connection ?? (await this.#open());
       try {
         const received = await this.#next(connection);
-        const line = session.accept(received);
+        const line = session.accept(received, inspect);
         if (line.kind !== kind)
           throw new ProtocolError('out-of-order', `expected ${kind}, the script has ${line.kind}`);
         this.#failures = 0;
@@ -89,19 +111,45 @@ export class SiteLink {
     }
   }
 
-  async close(): Promise<void> {
+  /**
+   * Sends the script's last line, once. Whether it arrives makes no difference here: the site has everything, and a server that does
+   * not hear so waits a while for nothing.
+   */
+  async farewell(): Promise<void> {
+    const { session, signal } = this.#options;
+    const composed = session.compose('acknowledge');
+    try {
+      await this.#connection?.send(encodeMessage(composed), signal);
+    } catch (error) {
+      if (!(error instanceof TransportError)) throw error;
+    }
+  }
+
+  /** Closes; with a reason the server is told its code, and nothing else of it: the words may speak of records. */
+  async close(reason?: unknown): Promise<void> {
     const connection = this.#connection;
     this.#drop();
+    if (connection && reason !== undefined)
+      await this.#tell(connection, new SeptumError(codeOf(reason), 'the site has stopped'), false);
     await connection?.close();
   }
 
-  async #next(connection: Connection): Promise<Message> {
-    const frame = await connection.receive(this.#options.signal);
+  async #tell(connection: Connection, error: SeptumError, retry: boolean): Promise<void> {
+    const frame = encodeMessage(refusal(error, retry));
+    try {
+      await withDeadline((ended) => connection.send(frame, ended), refusalTimeoutMs, 'telling', this.#options.clock);
+    } catch {
+      // The server is gone, or does not read; there is nobody to tell.
+    }
+  }
+
+  async #next(connection: Connection, signal = this.#options.signal): Promise<Message> {
+    const frame = await connection.receive(signal);
     if (!frame) throw new TransportError('closed', 'the server closed the connection');
     const received = decodeMessage(frame);
     if (received.kind === 'refuse') {
-      const retry = received.scalars[0] === 1;
-      throw new ProtocolError('refused-by-peer', `the server refused: ${received.text.slice(0, 1000)}`, {
+      const { text, retry } = readRefusal(received);
+      throw new ProtocolError('refused-by-peer', `the server refused: ${text}`, {
         cause: retry ? 'retry' : undefined,
       });
     }
@@ -116,17 +164,19 @@ export class SiteLink {
       try {
         const connection = await connect(signal);
         this.#connection = connection;
-        await connection.send(
-          encodeMessage(message('hello', { site, plan: planHash, sequence: session.position })),
+        const answer = await withDeadline(
+          async (ended) => {
+            await connection.send(encodeMessage(hello(site, planHash, session.position)), ended);
+            return this.#next(connection, ended);
+          },
+          welcomeTimeoutMs,
+          'waiting for welcome',
+          clock,
           signal,
         );
-        const welcome = await this.#next(connection);
-        if (welcome.kind !== 'welcome')
-          throw new ProtocolError('out-of-order', `expected welcome, got ${welcome.kind}`);
-        if (welcome.plan !== planHash)
-          throw new ProtocolError('plan-mismatch', 'the server runs another plan than this site approved');
-        for (const again of session.resendFrom(welcome.sequence)) await connection.send(encodeMessage(again), signal);
-        onState?.('connected', connection.remote);
+        checkWelcome(answer, planHash);
+        for (const again of session.resendFrom(answer.sequence)) await connection.send(encodeMessage(again), signal);
+        onState?.('connected', connection.remote, '');
         return connection;
       } catch (error) {
         await this.#lost(error);
@@ -145,17 +195,15 @@ export class SiteLink {
   async #lost(error: unknown): Promise<void> {
     const connection = this.#connection;
     this.#drop();
+    this.#failures += 1;
+    const again = mayTryAgain(error) && this.#failures <= failuresMax;
+    if (connection && error instanceof ProtocolError && error.code !== 'refused-by-peer')
+      await this.#tell(connection, error, again);
     await connection?.close();
     this.#options.signal.throwIfAborted();
-    const again =
-      error instanceof TransportError ||
-      (error instanceof ProtocolError &&
-        (error.code !== 'refused-by-peer' || error.cause === 'retry') &&
-        error.code !== 'plan-mismatch');
-    this.#failures += 1;
-    if (!again || this.#failures > failuresMax) throw error;
+    if (!again) throw error;
     this.reconnects += 1;
-    this.#options.onState?.('lost', messageOf(error));
+    this.#options.onState?.('lost', messageOf(error), codeOf(error));
   }
 
   #drop(): void {
@@ -163,4 +211,10 @@ export class SiteLink {
     this.#bytesReceived += this.#connection?.bytesReceived ?? 0;
     this.#connection = undefined;
   }
+}
+
+function mayTryAgain(error: unknown): boolean {
+  if (error instanceof TransportError || error instanceof TimeoutError) return true;
+  if (!(error instanceof ProtocolError)) return false;
+  return error.code === 'refused-by-peer' ? error.cause === 'retry' : error.code !== 'plan-mismatch';
 }

@@ -1,0 +1,58 @@
+// The messages that stand outside the script: hello and welcome, by which the two sides of a session tell each other where they stand, and
+// refuse, by which either says why it closes a connection. Each is made here, and each that arrives is checked in every field.
+
+import { ProtocolError, type SeptumError } from '../base/index.ts';
+import { message, type Message } from './message.ts';
+
+/** What a site says first on a connection: who it is, by which plan it goes, and how many lines of its script have passed. */
+export function hello(site: string, plan: string, position: number): Message {
+  return message('hello', { site, plan, sequence: position });
+}
+
+/** The server's answer: its plan, and how many lines of the site's script have passed at the server. */
+export function welcome(plan: string, position: number): Message {
+  return message('welcome', { plan, sequence: position });
+}
+
+/** Tells the peer why it is refused. `retry` says that the same peer may try again. The error's message must hold nothing of any record. */
+export function refusal(error: SeptumError, retry: boolean): Message {
+  return message('refuse', {
+    text: `${error.code}: ${error.message}`.slice(0, refusalTextMost),
+    scalars: [retry ? 1 : 0],
+  });
+}
+
+/** Longest text of a refusal, in characters. */
+export const refusalTextMost = 1000;
+
+/** Throws ProtocolError unless the message is a hello with nothing in it but site, plan and position. */
+export function checkHello(received: Message): void {
+  requireOnly(received, 'hello', ['site', 'plan', 'sequence']);
+}
+
+/** Throws ProtocolError unless the message is a welcome to this plan, with nothing else in it but the server's position. */
+export function checkWelcome(received: Message, plan: string): void {
+  requireOnly(received, 'welcome', ['plan', 'sequence']);
+  if (received.plan !== plan)
+    throw new ProtocolError('plan-mismatch', 'the server runs another plan than this site approved');
+}
+
+/** What a refuse says. The text is printable ASCII, at most `refusalTextMost` characters. Throws ProtocolError unless it is a well-formed refuse. */
+export function readRefusal(received: Message): { readonly text: string; readonly retry: boolean } {
+  requireOnly(received, 'refuse', ['text', 'scalars']);
+  const [retry] = received.scalars;
+  if (received.scalars.length !== 1 || (retry !== 0 && retry !== 1))
+    throw new ProtocolError('bad-field', 'refuse: expected one scalar, 0 or 1');
+  if (received.text.length > refusalTextMost)
+    throw new ProtocolError('bad-field', `refuse: a text of ${received.text.length} characters`);
+  return { text: received.text.replace(/[^\x20-\x7e]/g, '?'), retry: retry === 1 };
+}
+
+function requireOnly(received: Message, kind: Message['kind'], allowed: readonly (keyof Message)[]): void {
+  if (received.kind !== kind) throw new ProtocolError('out-of-order', `expected ${kind}, got ${received.kind}`);
+  for (const [field, value] of Object.entries(received)) {
+    if (field === 'kind' || allowed.includes(field as keyof Message)) continue;
+    const empty = typeof value === 'number' ? value === 0 : (value as ArrayLike<unknown>).length === 0;
+    if (!empty) throw new ProtocolError('bad-field', `${kind} carries ${field}, which it must not`);
+  }
+}
