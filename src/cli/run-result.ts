@@ -5,7 +5,10 @@ import { bytesText, countText, durationText } from './amounts.ts';
 import { figureLines } from './figures.ts';
 
 /** Figures of the test part, and where everything is. */
-export function tellResult({ metrics, planned, server, seconds }: RunResult, out: string): void {
+export function tellResult(
+  { metrics, planned, server, seconds }: Pick<RunResult, 'metrics' | 'planned' | 'server' | 'seconds'>,
+  out: string,
+): void {
   const { task } = planned.plan;
   const unit = task.kind === 'regression' ? task.unit : '';
   const lines: string[] = [];

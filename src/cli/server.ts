@@ -1,16 +1,35 @@
 // `septum server`: under a run it reports to its parent, else to the terminal.
 
-import { handOver, hasParent, planOf, readStudy, type ServeOptions, serveStudy, underParent } from '../study/index.ts';
+import {
+  handOver,
+  hasParent,
+  planOf,
+  readStudy,
+  type ServeOptions,
+  serveStudy,
+  serveToFolder,
+  type Study,
+  underParent,
+} from '../study/index.ts';
 import type { ServerFlags } from './commands/server.ts';
 import { fail, interruption } from './exit.ts';
+import { RunProgress } from './run-progress.ts';
+import { tellResult } from './run-result.ts';
+import { Screen } from './screen.ts';
 
 export async function server(flags: ServerFlags): Promise<number> {
   if (hasParent()) return serverOfRun(flags);
+  const screen = new Screen();
+  const progress = new RunProgress(screen);
   try {
-    const options = await serveOptions(flags, interruption());
-    await serveStudy(options);
+    const study = await readStudy(flags.study);
+    const options = serveOptions(study, flags, interruption());
+    const result = await serveToFolder(study, { ...options, onEvent: (event) => progress.take(event) });
+    screen.done();
+    tellResult({ ...result, planned: options.planned }, flags.state);
     return 0;
   } catch (error) {
+    screen.done();
     return fail(error);
   }
 }
@@ -19,7 +38,7 @@ export async function server(flags: ServerFlags): Promise<number> {
 function serverOfRun(flags: ServerFlags): Promise<number> {
   return underParent(async (tell, signal) => {
     const result = await serveStudy({
-      ...(await serveOptions(flags, signal)),
+      ...serveOptions(await readStudy(flags.study), flags, signal),
       onEngine: (info) => tell({ kind: 'engine', info }),
       onEvent: (event) => tell({ kind: 'server', event }),
       onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic }),
@@ -30,8 +49,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
   });
 }
 
-async function serveOptions(flags: ServerFlags, signal: AbortSignal): Promise<ServeOptions> {
-  const study = await readStudy(flags.study);
+function serveOptions(study: Study, flags: ServerFlags, signal: AbortSignal): ServeOptions {
   return {
     planned: planOf(study, { seed: flags.seed, siteCount: flags.sites }),
     stateDir: flags.state,

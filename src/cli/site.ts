@@ -1,17 +1,30 @@
 // `septum site`: under a run it reports to its parent, else to the terminal.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import type { Manifest } from '../data/index.ts';
 import { handOver, hasParent, planOf, readStudy, takePart, type TakePartOptions, underParent } from '../study/index.ts';
 import type { SiteFlags } from './commands/site.ts';
 import { fail, interruption } from './exit.ts';
+import { Screen } from './screen.ts';
+import { SiteProgress } from './site-progress.ts';
 
 export async function site(flags: SiteFlags): Promise<number> {
   if (hasParent()) return siteOfRun(flags);
+  const screen = new Screen();
+  const progress = new SiteProgress(screen, flags.name);
   try {
-    await takePart(await partOptions(flags, interruption()));
+    const options = await partOptions(flags, interruption());
+    progress.joins(options.planned.plan);
+    const result = await takePart({
+      ...options,
+      onListing: (listing) => progress.listed(listing),
+      onEvent: (event) => progress.take(event),
+    });
+    screen.done();
+    progress.finished(result);
     return 0;
   } catch (error) {
+    screen.done();
     return fail(error);
   }
 }
@@ -38,8 +51,7 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
 
 async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakePartOptions> {
   const study = await readStudy(flags.study);
-  const manifest =
-    flags.manifest === undefined ? undefined : (JSON.parse(await readFile(flags.manifest, 'utf8')) as Manifest);
+  const manifest = flags.manifest === undefined ? undefined : await takeManifest(flags.manifest);
   return {
     study,
     planned: planOf(study, { seed: flags.seed, siteCount: flags.sites }),
@@ -53,4 +65,11 @@ async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakeP
     timeoutMs: flags.timeout ?? 60_000,
     signal,
   };
+}
+
+/** The run's list of this site's records; it is not left lying about. */
+async function takeManifest(file: string): Promise<Manifest> {
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as Manifest;
+  await rm(file);
+  return manifest;
 }

@@ -23,21 +23,24 @@ export async function underParent(
 ): Promise<number> {
   const outbox = new Outbox();
   const ending = new AbortController();
+  let asked = false;
   const end = (reason: string): void => {
     if (!ending.signal.aborted) ending.abort(new Error(reason));
-    setTimeout(() => process.exit(1), graceMs).unref();
+    setTimeout(() => process.exit(asked ? 0 : 1), graceMs).unref();
   };
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => end('ended by SIGTERM'));
   process.on('disconnect', () => end('the process that started this one is gone'));
   process.on('message', (word) => {
-    if (word === endWord) end('ended by the run');
+    if (word !== endWord) return;
+    asked = true;
+    end('ended by the run');
   });
   let code = 0;
   try {
     await work((report) => outbox.tell(report), ending.signal);
   } catch (error) {
-    code = 1;
+    code = asked ? 0 : 1;
     if (!ending.signal.aborted) outbox.tell({ kind: 'failed', failure: failureOf(error) });
   }
   outbox.tell({ kind: 'memory', peakBytes: process.resourceUsage().maxRSS * 1024 });

@@ -22,7 +22,7 @@ export class RunLog {
 
   static async open(
     path: string,
-    about: { readonly plan: Plan; readonly method: string; readonly data: string },
+    about: { readonly plan: Plan; readonly method: string; readonly data?: string },
   ): Promise<RunLog> {
     const { plan, method, data } = about;
     const log = new RunLog(await openFileLog(path));
@@ -33,7 +33,7 @@ export class RunLog {
       seed: plan.seed,
       sites: plan.sites,
       plan: planHash(plan),
-      data,
+      ...(data === undefined ? {} : { data }),
       ...versions(),
     });
     return log;
@@ -60,8 +60,8 @@ export class RunLog {
     }
   }
 
-  finish(result: RunResult): void {
-    this.#put('finished', { seconds: result.seconds, bestEpoch: result.server.bestEpoch });
+  finish(result: Pick<RunResult, 'server'>): void {
+    this.#put('finished', { bestEpoch: result.server.bestEpoch });
   }
 
   /** Notes why the run did not end well. */

@@ -94,7 +94,8 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   await writeFile(join(out, 'study.yaml'), study.text);
   await writeFile(join(out, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
 
-  const facts: RunFacts = { planned, listing, dealing, manifests, data, out };
+  const { synthetic } = listing;
+  const facts: RunFacts = { planned, out, synthetic, local: { listing, dealing, manifests, data } };
   const log = await RunLog.open(join(out, 'log.jsonl'), { plan, method: study.method, data });
   const seen = new PartialRun(plan);
   const secret = await mkdtemp(join(tmpdir(), 'septum-'));

@@ -98,12 +98,12 @@ export class StudyProcesses {
     const done = name === 'server' ? this.#server !== undefined : name in this.#sites;
     // In a detached study a site may go once the server has its upload.
     if (done || this.#uploaded.has(name) || (name !== 'server' && this.#server !== undefined)) return;
-    const how = ending.signal === null ? `with exit code ${ending.code}` : `by ${ending.signal}`;
+    const how = ending.signal === null ? `ended with exit code ${ending.code}` : `was ended by ${ending.signal}`;
     const said = ending.errorText.trim();
     this.#failure.reject(
       new SeptumError(
         'process-died',
-        `the process of ${name === 'server' ? 'the server' : `site ${name}`} ended ${how}; the study was stopped${said === '' ? '' : `\n${said}`}`,
+        `the process of ${name === 'server' ? 'the server' : `site ${name}`} ${how}; the study was stopped${said === '' ? '' : `\n${said}`}`,
       ),
     );
   }

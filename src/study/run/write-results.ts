@@ -22,14 +22,17 @@ import type { PartialRun } from './partial-run.ts';
 import type { SiteFigures } from './reports.ts';
 import { versions } from './versions.ts';
 
-/** What is known of a run before it trains. */
+/** What is known of a run before it trains. Only a run on one machine knows the records. */
 export interface RunFacts {
   readonly planned: PlannedStudy;
-  readonly listing: Listing;
-  readonly dealing: Dealing;
-  readonly manifests: readonly Manifest[];
-  readonly data: string;
   readonly out: string;
+  readonly synthetic: boolean;
+  readonly local?: {
+    readonly listing: Listing;
+    readonly dealing: Dealing;
+    readonly manifests: readonly Manifest[];
+    readonly data: string;
+  };
 }
 
 /** What a run that reached its end has. */
@@ -43,10 +46,13 @@ export interface RunOutcome {
 
 /** Writes model/, metrics.json and report.html. */
 export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promise<MetricsFile> {
-  const { planned, dealing, out } = facts;
+  const { planned, local, out } = facts;
+  const { plan } = planned;
   const { server, seconds, baselines } = outcome;
-  const metrics = metricsOfRun(planned.plan, server);
-  await writeModelFolder(join(out, 'model'), { ...planned, ...server, dealing, versions: versions() });
+  const metrics = metricsOfRun(plan, server);
+  const finished = { ...planned, ...server, dealing: local?.dealing, versions: versions() };
+  // A server that was given no segment has half a model; the sites have the other.
+  if (Object.keys(server.segments).length > 0) await writeModelFolder(join(out, 'model'), finished);
   await writeFile(join(out, 'metrics.json'), metricsText(metrics));
   const content: ReportContent = {
     ...aboutRun(facts),
@@ -83,25 +89,25 @@ export async function writePartialResults(
   await writeFile(join(out, 'report.html'), reportHtml(content));
 }
 
-function aboutRun({ planned, listing, dealing }: RunFacts) {
+function aboutRun({ planned, synthetic, local }: RunFacts) {
   return {
     plan: planned.plan,
-    dealing,
-    synthetic: listing.synthetic,
-    remarks: [...listing.skipped, ...listing.warnings],
+    dealing: local?.dealing,
+    synthetic,
+    remarks: local ? [...local.listing.skipped, ...local.listing.warnings] : [],
     versions: versions(),
   };
 }
 
 /** Pictures of the first site's validation records; none for tables. */
-async function stripOf({ planned, manifests, data, out }: RunFacts): Promise<Strip | undefined> {
+async function stripOf({ planned, local, out }: RunFacts): Promise<Strip | undefined> {
   const site = planned.plan.sites[0];
-  const manifest = manifests[0];
-  if (planned.plan.network.inputDims.length !== 3 || site === undefined || !manifest) return undefined;
+  const manifest = local?.manifests[0];
+  if (planned.plan.network.inputDims.length !== 3 || site === undefined || !local || !manifest) return undefined;
   const model = await readModelFolder(join(out, 'model'));
   const engine = await openEngine({ threads: 1 });
   try {
-    return await imageStrip({ model, engine, dataPath: data, manifest, site });
+    return await imageStrip({ model, engine, dataPath: local.data, manifest, site });
   } finally {
     await engine.close();
   }

@@ -1,0 +1,71 @@
+// A study as a site's operator sees it: what leaves before anything leaves, then how it goes.
+
+import type { Listing } from '../data/index.ts';
+import type { Plan } from '../protocol/index.ts';
+import type { SiteEvent, SiteResult } from '../site/index.ts';
+import { bytesText, countText, figureText } from './amounts.ts';
+import type { Screen } from './screen.ts';
+
+const betweenLinesMs = 1000;
+
+export class SiteProgress {
+  readonly #screen: Screen;
+  readonly #site: string;
+  #epochs = 0;
+  #told = Number.NEGATIVE_INFINITY;
+  #records = 0;
+
+  constructor(screen: Screen, site: string) {
+    this.#screen = screen;
+    this.#site = site;
+  }
+
+  /** Says what the study is and who learns what. */
+  joins(plan: Plan): void {
+    this.#epochs = plan.training.epochs;
+    this.#screen.line(`site ${this.#site} takes part in study ${plan.study}; it reaches a server on this machine only`);
+    for (const { kind, direction, bytes, per } of plan.leaves)
+      this.#screen.line(`${kind} ${direction}: ${bytesText(bytes)} a ${per}`);
+    for (const statement of plan.statements) this.#screen.line(statement);
+  }
+
+  listed({ synthetic, skipped, warnings }: Listing): void {
+    if (synthetic) this.#screen.line('SYNTHETIC records: computed, of no real patient');
+    for (const remark of [...skipped, ...warnings]) this.#screen.line(`note: ${remark}`);
+  }
+
+  take(event: SiteEvent): void {
+    const nowMs = performance.now();
+    switch (event.kind) {
+      case 'connected':
+        this.#screen.line(`connected to ${event.detail}`);
+        return;
+      case 'lost':
+        this.#screen.line(`no connection: ${event.detail}`);
+        return;
+      case 'counts': {
+        const { train, val, test } = event.counts;
+        this.#screen.line(`train ${train}, val ${val}, test ${test}`);
+        return;
+      }
+      case 'uploaded':
+        this.#records += event.records;
+        this.#screen.show(() => `${countText(this.#records)} records uploaded`, nowMs);
+        return;
+      case 'step':
+        this.#screen.show(
+          () => `epoch ${event.epoch + 1}/${this.#epochs}  step ${event.step + 1}  loss ${figureText(event.loss)}`,
+          nowMs,
+        );
+        return;
+      case 'epoch':
+        if (nowMs - this.#told < betweenLinesMs && event.epoch + 1 < this.#epochs) return;
+        this.#told = nowMs;
+        this.#screen.line(`epoch ${event.epoch + 1}/${this.#epochs}${event.best ? ' (best)' : ''}`);
+    }
+  }
+
+  finished({ bytesSent, bytesReceived }: SiteResult): void {
+    this.#screen.line(`the study is over; up ${bytesText(bytesSent)}, down ${bytesText(bytesReceived)}`);
+  }
+}

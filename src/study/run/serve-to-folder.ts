@@ -1,0 +1,73 @@
+// `septum server`: a study served to sites that come by themselves, and what it leaves in the server's folder.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ConfigError } from '../../base/index.ts';
+import { parsePlan, planHash } from '../../protocol/index.ts';
+import type { ServerResult } from '../../server/index.ts';
+import type { MetricsFile } from '../metrics-file.ts';
+import type { Study } from '../study-file.ts';
+import { PartialRun } from './partial-run.ts';
+import type { Report } from './reports.ts';
+import { RunLog } from './run-log.ts';
+import type { RunEvent } from './run-study.ts';
+import { type ServeOptions, serveStudy } from './serve-study.ts';
+import { type RunFacts, writePartialResults, writeResults } from './write-results.ts';
+
+/**
+ * Serves a study and writes plan.json, log.jsonl, commits/, metrics.json, report.html and, where the server knows the segments, model/.
+ * Throws ConfigError when the folder holds another study, and what serveStudy throws.
+ */
+export async function serveToFolder(
+  study: Study,
+  options: Omit<ServeOptions, 'onEngine' | 'onEvent' | 'onTraffic'> & { readonly onEvent?: (event: RunEvent) => void },
+): Promise<{ readonly server: ServerResult; readonly metrics: MetricsFile; readonly seconds: number }> {
+  const { planned, stateDir: out } = options;
+  const startMs = performance.now();
+  await mkdir(out, { recursive: true });
+  await claimForStudy(out, planHash(planned.plan));
+  await writeFile(join(out, 'study.yaml'), study.text);
+  await writeFile(join(out, 'plan.json'), `${JSON.stringify(planned.plan, null, 2)}\n`);
+  const log = await RunLog.open(join(out, 'log.jsonl'), { plan: planned.plan, method: study.method });
+  const seen = new PartialRun(planned.plan);
+  const tell = (report: Report): void => {
+    const event: RunEvent = { kind: 'report', process: 'server', report };
+    log.write(event);
+    seen.take(event);
+    options.onEvent?.(event);
+  };
+  const facts: RunFacts = { planned, out, synthetic: study.data.kind === 'synthetic' };
+  const secondsSoFar = (): number => (performance.now() - startMs) / 1000;
+  try {
+    options.onEvent?.({ kind: 'planned', planned });
+    const server = await serveStudy({
+      ...options,
+      onEngine: (info) => tell({ kind: 'engine', info }),
+      onEvent: (event) => tell({ kind: 'server', event }),
+      onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic }),
+    });
+    const seconds = secondsSoFar();
+    const peakBytes = { server: process.resourceUsage().maxRSS * 1024 };
+    const metrics = await writeResults(facts, { server, sites: {}, peakBytes, seconds, baselines: [] });
+    log.finish({ server });
+    return { server, metrics, seconds };
+  } catch (error) {
+    log.fail(error);
+    await writePartialResults(facts, seen, secondsSoFar(), error);
+    throw error;
+  } finally {
+    await log.close();
+  }
+}
+
+/** A folder belongs to one plan: a `detached` upload that broke off goes on in it. */
+async function claimForStudy(folder: string, hash: string): Promise<void> {
+  const path = join(folder, 'plan.json');
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return;
+  if (planHash(parsePlan(JSON.parse(text))) !== hash)
+    throw new ConfigError(
+      'folder-not-empty',
+      `--state ${folder}: holds another study, or another plan of it: give a new folder`,
+    );
+}
