@@ -57,7 +57,7 @@ export function covidSlice(
     return { ...placeInLung(first), width: own(first + 3, 0.012, 0.026) };
   });
   // Mild cases are hard to tell from none.
-  const severity = own(9, 0.05, 0.4);
+  const severity = own(9, 0.08, 0.55);
   const shown = 2 + Math.floor(slice.uniform(8, record) * (patches - 1));
   const patchList = Array.from({ length: shown }, (_, index) => {
     const first = 64 + index * patchWords;

@@ -81,20 +81,24 @@ function streamOf(settings: SyntheticSettings, use: string): RandomStream {
   return randomStream(settings.seed, 'synthetic', [settings.case, use]);
 }
 
-/** The label that goes with each record: a scan has one class; of a patient's knees the second is as the first in three of four. */
+/**
+ * The label that goes with each record. A scan has one class; of a patient's knees the second is as the first in three of four. Of two
+ * groups in succession one has each class, in random order, so that the classes are about equal.
+ */
 function trueLabels(settings: SyntheticSettings): (row: number) => number {
   const stream = streamOf(settings, 'label');
+  const classOf = (group: number) => (stream.uniform(0, Math.floor(group / 2)) < 0.5 ? group % 2 : 1 - (group % 2));
   switch (settings.case) {
     case 'cholesterol': {
       const panels = streamOf(settings, 'panel');
       return (row) => lipidPanel(panels, row).ldl;
     }
     case 'covid-ct':
-      return (row) => (stream.uniform(0, groupOf(settings, row)) < 0.5 ? 1 : 0);
+      return (row) => classOf(groupOf(settings, row));
     case 'bone-xray':
       return (row) => {
         const group = groupOf(settings, row);
-        const first = stream.uniform(0, group) < 0.5 ? 1 : 0;
+        const first = classOf(group);
         return row % 2 === 1 && stream.uniform(1, group) < 0.25 ? 1 - first : first;
       };
   }
