@@ -118,6 +118,11 @@ export const planSchema = z.strictObject({
       .string()
       .regex(/^[0-9a-f]{64}$/)
       .optional(),
+    /** SHA-256 of the .onnx file whose weights a named network starts from. */
+    start: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
     inputDims: dims,
     cut: z.string(),
     cutDims: dims,

@@ -2,7 +2,7 @@
 // each message costs, who learns what) is written down. A site that holds the plan compiles the same graphs again.
 
 import { ConfigError } from '../base/index.ts';
-import { namedNetwork, type Network, networkFromModel } from '../models/index.ts';
+import { namedNetwork, type Network, networkFromModel, startFromModel } from '../models/index.ts';
 import { graphHash, readModel } from '../onnx/index.ts';
 import { checkChoices, type LossKind, partsAtSite, type Plan, serverKnowsSegment } from '../protocol/index.ts';
 import { elementCount } from '../tensor/index.ts';
@@ -32,6 +32,8 @@ export type PlanSettings = Pick<
     readonly headCut?: string | undefined;
     /** The bytes of the user's .onnx file, and their SHA-256. */
     readonly file?: { readonly bytes: Uint8Array; readonly sha256: string } | undefined;
+    /** The same of an .onnx file whose weights a named network starts from; what it does not have starts from the seed. */
+    readonly start?: { readonly bytes: Uint8Array; readonly sha256: string } | undefined;
   };
 };
 
@@ -72,6 +74,7 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
       name: settings.network.name,
       options: settings.network.options,
       ...(settings.network.file ? { file: settings.network.file.sha256 } : {}),
+      ...(settings.network.start ? { start: settings.network.start.sha256 } : {}),
       inputDims: [...network.inputDims],
       cut: network.cut,
       cutDims: [...study.cutDims],
@@ -96,12 +99,13 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
 
 /** The network that settings name, cut where they say. */
 function networkOf(settings: PlanSettings['network']): Network {
-  const { name, options, cut, headCut, file } = settings;
+  const { name, options, cut, headCut, file, start } = settings;
   if (file) {
     if (cut === undefined) throw new ConfigError('bad-study', `network ${name}: say where to cut it (network.cut)`);
     return networkFromModel(readModel(file.bytes), { cut, ...(headCut === undefined ? {} : { headCut }) });
   }
-  const network = namedNetwork(name, options);
+  const seeded = namedNetwork(name, options);
+  const network = start ? startFromModel(seeded, readModel(start.bytes), { partial: true }) : seeded;
   return { ...network, cut: cut ?? network.cut, headCut: headCut ?? network.headCut };
 }
 
@@ -109,6 +113,7 @@ function networkOf(settings: PlanSettings['network']): Network {
 function statementsOf(plan: Plan): string[] {
   const { choices, training } = plan;
   const statements: string[] = [];
+  const origin = plan.network.file || plan.network.start ? 'model file' : 'study seed';
   statements.push(
     choices.when === 'detached'
       ? `Each record's activations leave once for each of ${training.augmentPasses + 1} passes; no gradient returns.`
@@ -121,15 +126,13 @@ function statementsOf(plan: Plan): string[] {
   );
   statements.push('Record and class counts of each part, and sums of the numeric columns, leave once before training.');
   if (choices.segments === 'mirrored' && choices.when === 'detached')
-    statements.push('The server knows the frozen segment: it follows from the study seed.');
+    statements.push(`The server knows the frozen segment: it follows from the ${origin}.`);
   else if (choices.segments === 'mirrored')
     statements.push('The server knows the segment: it sees the gradient of its parameters at every step.');
   else if (serverKnowsSegment(choices))
     statements.push('The server knows the segment: the sites send it to be averaged or passed on.');
   else if (choices.segmentSeed === 'study')
-    statements.push(
-      'The server knows the segment at its start (it follows from the study seed), not as it is trained.',
-    );
+    statements.push(`The server knows the segment at its start (it follows from the ${origin}), not as it is trained.`);
   else statements.push('The segment starts from a secret of the site; the server never learns it.');
   if (choices.labels === 'site' && serverKnowsSegment(choices)) {
     statements.push(

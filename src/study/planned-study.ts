@@ -70,6 +70,7 @@ export function planSettingsOf(study: Study, overrides: StudyOverrides = {}): Pl
       cut: network.cut ?? (network.file === undefined ? undefined : ''),
       headCut: network.headCut,
       file: network.model,
+      start: network.startModel,
     },
   };
 }
@@ -124,11 +125,13 @@ function optionsOf({ network, data }: Study, task: Task): Record<string, number>
 
 /** The numbers that the network puts out for a record; undefined when its file does not say. */
 function outputsOf({ network, placeOf }: Study, options: Readonly<Record<string, number>>): number | undefined {
-  if (network.file !== undefined && network.model === undefined)
-    throw new ConfigError(
-      'bad-study',
-      `${placeOf(['network', 'file'])}: network.file was not read: read the study with readStudy`,
-    );
+  for (const [key, given, content] of [
+    ['file', network.file, network.model],
+    ['start', network.start, network.startModel],
+  ] as const) {
+    if (given !== undefined && content === undefined)
+      throw new ConfigError('bad-study', `${placeOf(['network', key])}: network.${key} was not read: use readStudy`);
+  }
   const graph = network.model ? readModel(network.model.bytes) : namedNetwork(network.name ?? '', options).graph;
   const last = graph.outputs[0]?.dims.at(-1);
   return typeof last === 'number' ? last : undefined;

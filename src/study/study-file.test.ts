@@ -130,6 +130,16 @@ extra: 1
       'sites: { count: 2, names: [a] }',
       'study.yaml:3: sites.names has 1 names, but there are 2 sites',
     ],
+    [
+      '{ name: ct-cnn }',
+      '{ file: a.onnx, start: b.onnx, cut: c }',
+      'study.yaml:4: network.start is for named networks; a file brings its own weights',
+    ],
+    [
+      'labels: server }\nsites: { count: 2 }\nnetwork: { name: ct-cnn }',
+      'labels: server, segments: private, segmentSeed: site }\nsites: { count: 2 }\nnetwork: { name: ct-cnn, start: a.onnx }',
+      'study.yaml:2: choices.segmentSeed is site, but the segment starts from a file, which is no secret of a site',
+    ],
     ['{ name: ct-cnn }', '{ name: mine.onnx }', 'study.yaml:4: network.name is a path: write it as file: mine.onnx'],
     [
       '{ name: ct-cnn }',
@@ -266,6 +276,16 @@ describe('readStudy', () => {
       await writeFile(path, images.replace('name: ct-cnn', 'file: mine.onnx'));
       const uncut = await readStudy(path);
       expect(() => planOf(uncut)).toThrow(/study.yaml:4: .*it can at conv1, conv1.relu, conv1.pool, conv2/);
+      const parameters = (text: string) => parseStudy(text, path);
+      expect(() => planOf(parameters(images.replace('name: ct-cnn', 'file: mine.onnx')))).toThrow(/was not read/);
+      await writeFile(path, images.replace('name: ct-cnn', 'name: ct-cnn, start: mine.onnx'));
+      const started = planOf(await readStudy(path));
+      expect(started.plan.network).toMatchObject({ name: 'ct-cnn', start: plan.network.file });
+      expect(started.plan.statements.join()).not.toContain('study seed');
+      expect(started.study.parts.segment.parameters[0]!.init).toMatchObject({ kind: 'value' });
+      await writeFile(path, images.replace('name: ct-cnn', 'name: ct-cnn, options: { classes: 1 }, start: mine.onnx'));
+      const misfit = await readStudy(path);
+      expect(() => planOf(misfit)).toThrow(/study.yaml:4: .*cannot start from .*fc2.weight is float32 \[2, 128\]/);
       await writeFile(path, images.replace('name: ct-cnn', 'file: other.onnx'));
       await expect(readStudy(path)).rejects.toThrow(/study.yaml:4: network.file: cannot be read/);
     } finally {

@@ -38,6 +38,9 @@ export interface Study {
     readonly file: string | undefined;
     /** The file's content; there after `readStudy`. */
     readonly model: ModelFile | undefined;
+    /** Where a named network's weights start from, and the file's content. */
+    readonly start: string | undefined;
+    readonly startModel: ModelFile | undefined;
     readonly options: Readonly<Record<string, number>>;
     readonly cut: string | undefined;
     readonly headCut: string | undefined;
@@ -91,6 +94,8 @@ export function parseStudy(text: string, fileName: string): Study {
       name: network.name,
       file: network.file,
       model: undefined,
+      start: network.start,
+      startModel: undefined,
       options: network.options,
       cut: network.cut,
       headCut: network.headCut,
@@ -104,25 +109,23 @@ export function parseStudy(text: string, fileName: string): Study {
   };
 }
 
-/** Reads a study file and the .onnx file that it names. Throws ConfigError as `parseStudy` does, and when a file cannot be read. */
+/** Reads a study file and the .onnx files that it names. Throws ConfigError as `parseStudy` does, and when a file cannot be read. */
 export async function readStudy(path: string): Promise<Study> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new ConfigError('bad-study', `${path}: cannot be read: ${messageOf(cause)}`, { cause });
   });
   const study = parseStudy(text, path);
-  const { file } = study.network;
-  if (file === undefined) return study;
-  const modelPath = resolve(dirname(path), file);
-  const bytes = await readFile(modelPath).catch((cause: unknown) => {
-    throw new ConfigError(
-      'bad-study',
-      `${study.placeOf(['network', 'file'])}: network.file: cannot be read: ${messageOf(cause)}`,
-      {
-        cause,
-      },
-    );
-  });
-  return { ...study, network: { ...study.network, model: { bytes, sha256: sha256Hex(bytes) } } };
+  const { file, start } = study.network;
+  const read = async (key: 'file' | 'start', name: string): Promise<ModelFile> => {
+    const bytes = await readFile(resolve(dirname(path), name)).catch((cause: unknown) => {
+      const place = study.placeOf(['network', key]);
+      throw new ConfigError('bad-study', `${place}: network.${key}: cannot be read: ${messageOf(cause)}`, { cause });
+    });
+    return { bytes, sha256: sha256Hex(bytes) };
+  };
+  const model = file === undefined ? undefined : await read('file', file);
+  const startModel = start === undefined ? undefined : await read('start', start);
+  return { ...study, network: { ...study.network, model, startModel } };
 }
 
 /** A ratio as numbers, from `7:2:1` or a list. */
@@ -181,7 +184,7 @@ function crossProblems(document: StudyDocument): string[] {
 
   const network = studySchema.shape.network.safeParse(document.valueAt(['network']));
   if (network.success) {
-    const { name, file, options } = network.data;
+    const { name, file, start, options } = network.data;
     if (name !== undefined && file !== undefined)
       problem(['network', 'file'], 'and network.name are both given: give one');
     else if (name?.toLowerCase().endsWith('.onnx') === true)
@@ -190,6 +193,10 @@ function crossProblems(document: StudyDocument): string[] {
       problem(['network', 'name'], 'is missing: name a network, or give the file of one');
     if (file !== undefined && Object.keys(options).length > 0)
       problem(['network', 'options'], 'are for named networks; a file has none');
+    if (file !== undefined && start !== undefined)
+      problem(['network', 'start'], 'is for named networks; a file brings its own weights');
+    if ((file ?? start) !== undefined && document.valueAt(['choices', 'segmentSeed']) === 'site')
+      problem(['choices', 'segmentSeed'], 'is site, but the segment starts from a file, which is no secret of a site');
   }
 
   const data = studySchema.shape.data.safeParse(document.valueAt(['data']));

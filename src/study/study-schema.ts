@@ -76,6 +76,13 @@ const network = z
       .min(1)
       .optional()
       .describe('Instead of a name: path of an .onnx file, from the study file’s folder.'),
+    start: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Path of an .onnx file, an earlier study’s joined.onnx for one, whose weights a named network starts from.',
+      ),
     options: z
       .record(z.string(), z.number())
       .default({})
