@@ -30,29 +30,31 @@ export interface AdmissionOptions {
 /** Accepts connections until the listener closes, and resolves when all that it accepted are gone. Each is served on its own; one that misbehaves costs itself only. */
 export async function admit(listener: Listener, options: AdmissionOptions): Promise<void> {
   const served = new Set<Promise<void>>();
+  const strangers = new Set<Connection>();
   try {
     for (;;) {
       const connection = await listener.accept(options.signal);
       if (!connection) return;
-      const serving = greet(connection, options)
+      strangers.add(connection);
+      const serving = greet(connection, options, () => strangers.delete(connection))
         .catch((error: unknown) => options.onRefused(connection.remote, messageOf(error), codeOf(error)))
         .finally(() => served.delete(serving));
       served.add(serving);
     }
   } finally {
+    await Promise.all([...strangers].map((connection) => connection.close('the study is over')));
     await Promise.all(served);
   }
 }
 
-async function greet(connection: Connection, options: AdmissionOptions): Promise<void> {
+async function greet(connection: Connection, options: AdmissionOptions, onHello: () => void): Promise<void> {
   try {
     const frame = await withDeadline(
       (signal) => connection.receive(signal),
       options.helloTimeoutMs,
       'waiting for hello',
       options.clock,
-      options.signal,
-    );
+    ).finally(onHello);
     if (!frame) throw new TransportError('closed', 'the peer closed the connection before it said hello');
     const hello = decodeMessage(frame);
     const site = siteOf(hello, options.plan, options.planHash);

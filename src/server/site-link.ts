@@ -38,7 +38,6 @@ export interface SiteLinkOptions {
   readonly site: string;
   readonly planHash: string;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
   /** How long the study waits for a site that is lost, and for one that does not read what it is sent. */
   readonly timeoutMs: number;
   /** Throws ProtocolError for a message that fits the script and still cannot be. */
@@ -55,6 +54,8 @@ const refusalTimeoutMs = 2_000;
 
 export class ServerSiteLink {
   readonly #options: SiteLinkOptions;
+  readonly #stopped = new AbortController();
+  #farewell: ProtocolError | undefined;
   #session: Session;
   #connection: Connection | undefined;
   /** What goes out first on the connection; nothing that the trainer sends comes before it has. */
@@ -73,7 +74,6 @@ export class ServerSiteLink {
   constructor(session: Session, options: SiteLinkOptions) {
     this.#session = session;
     this.#options = options;
-    options.signal.addEventListener('abort', () => this.#notify(), { once: true });
   }
 
   get connected(): boolean {
@@ -113,6 +113,7 @@ export class ServerSiteLink {
    */
   async serve(connection: Connection, peerPosition: number): Promise<void> {
     const { onState, site, planHash } = this.#options;
+    if (this.#farewell) throw this.#farewell;
     const again = this.#session.resendFrom(peerPosition);
     this.#connection = connection;
     this.#greeting = this.#putAll(connection, [welcome(planHash, this.#session.position), ...again]);
@@ -125,12 +126,11 @@ export class ServerSiteLink {
       await connection.close();
     } catch (error) {
       this.#release(connection, messageOf(error));
-      if (error instanceof ProtocolError) {
+      if (this.#farewell) {
+        await refuse(connection, this.#farewell, false, this.#options.clock);
+      } else if (error instanceof ProtocolError) {
         onState('refused', `site ${site}: ${error.code}: ${error.message}`, error.code);
         await refuse(connection, error, true, this.#options.clock);
-      } else if (this.#options.signal.aborted) {
-        const stopped = new ProtocolError('study-stopped', 'the server was stopped');
-        await refuse(connection, stopped, false, this.#options.clock);
       } else {
         onState('lost', `site ${site}: ${messageOf(error)}`, codeOf(error));
         await connection.close();
@@ -173,24 +173,24 @@ export class ServerSiteLink {
       await this.#greeting;
       await this.#put(connection, composed);
     } catch (error) {
-      this.#options.signal.throwIfAborted();
+      this.#stopped.signal.throwIfAborted();
       if (!(error instanceof TransportError || error instanceof TimeoutError)) throw error;
       this.#release(connection, messageOf(error));
       await connection.close(); // `serve` sees the end; the session keeps the message for the next connection.
     }
   }
 
-  /** Ends the site's part: tells it why when there is a reason, and closes. */
-  async close(reason?: SeptumError): Promise<void> {
-    const connection = this.#connection;
-    if (!connection) return;
-    this.#release(connection, 'the study is over');
-    await (reason ? refuse(connection, reason, false, this.#options.clock) : connection.close());
+  /** Ends the site's part: every wait rejects with `reason`, and the site is told why. */
+  stop(reason: unknown, told: ProtocolError): void {
+    this.#farewell = told;
+    this.#stopped.abort(reason);
+    this.#notify();
   }
 
   /** Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. */
   async drain(timeoutMs: number): Promise<void> {
-    const { clock, signal } = this.#options;
+    const { clock } = this.#options;
+    const { signal } = this.#stopped;
     const endMs = clock.nowMs() + timeoutMs;
     while (this.#inbox.length === 0) {
       signal.throwIfAborted();
@@ -217,7 +217,8 @@ export class ServerSiteLink {
   }
 
   async #put(connection: Connection, sent: Message): Promise<void> {
-    const { clock, signal, timeoutMs, site } = this.#options;
+    const { clock, timeoutMs, site } = this.#options;
+    const { signal } = this.#stopped;
     const frame = encodeMessage(sent);
     await withDeadline(
       (ended) => connection.send(frame, ended),
@@ -229,7 +230,8 @@ export class ServerSiteLink {
   }
 
   async #read(connection: Connection): Promise<void> {
-    const { signal, inspect } = this.#options;
+    const { inspect } = this.#options;
+    const { signal } = this.#stopped;
     for (;;) {
       while (this.#inbox.length >= inboxMost && this.#connection === connection) {
         signal.throwIfAborted();
@@ -249,7 +251,8 @@ export class ServerSiteLink {
   }
 
   async #until(ready: () => boolean, what: string): Promise<void> {
-    const { clock, signal, timeoutMs, site } = this.#options;
+    const { clock, timeoutMs, site } = this.#options;
+    const { signal } = this.#stopped;
     const restarts = this.#restarts;
     const since = clock.nowMs();
     while (!ready()) {

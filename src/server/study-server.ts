@@ -133,7 +133,7 @@ export class StudyServer {
   readonly #plan: Plan;
   readonly #facts: ScriptFacts[];
   readonly #links: readonly ServerSiteLink[];
-  /** Ends with the study, or when the caller's signal says so. */
+  /** Admission ends with the study, or when the caller's signal says so. */
   readonly #ended = new AbortController();
   readonly #history: EpochRecord[] = [];
   #bestEpoch = -1;
@@ -149,7 +149,6 @@ export class StudyServer {
 
   constructor(options: ServerOptions) {
     const { plan, clock, timeoutMs } = options;
-    const { signal } = this.#ended;
     this.#options = options;
     this.#plan = plan;
     this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
@@ -160,7 +159,6 @@ export class StudyServer {
           site,
           planHash: hash,
           clock,
-          signal,
           timeoutMs,
           inspect: (message) => this.#inspect(index, message),
           onState: (state, detail, code) => options.onEvent?.({ kind: 'site', site, state, detail, code }),
@@ -171,7 +169,7 @@ export class StudyServer {
   /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
   async run(): Promise<ServerResult> {
     const { listener, onEvent, plan, clock, signal } = this.#options;
-    const onAbort = () => this.#ended.abort(signal.reason);
+    const onAbort = () => this.#stop(signal.reason);
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     onEvent?.({ kind: 'listening', address: listener.address });
@@ -185,22 +183,25 @@ export class StudyServer {
       restart: (site) => this.#restart(site),
       onRefused: (remote, reason, code) => onEvent?.({ kind: 'refused', remote, reason, code }),
     }).catch(() => undefined); // It ends with the listener or the signal.
-    let reason: SeptumError | undefined;
     try {
-      return await this.#study();
+      const result = await this.#study();
+      this.#stop(new TransportError('closed', 'the study is over'));
+      return result;
     } catch (error) {
-      reason = new ProtocolError(
-        'study-stopped',
-        error instanceof SeptumError ? error.message : 'the server was stopped',
-      );
+      this.#stop(error);
       throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
       await listener.close();
-      await Promise.all(this.#links.map((link) => link.close(reason)));
-      this.#ended.abort(new TransportError('closed', 'the study is over'));
       await admission;
     }
+  }
+
+  /** Ends all waits with `reason`. The sites are told its words if they are Septum's own; at the server those speak of no record. */
+  #stop(reason: unknown): void {
+    const words = reason instanceof SeptumError ? reason.message : 'the server was stopped';
+    this.#ended.abort(reason);
+    for (const link of this.#links) link.stop(reason, new ProtocolError('study-stopped', words));
   }
 
   async #study(): Promise<ServerResult> {
