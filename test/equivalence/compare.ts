@@ -26,7 +26,7 @@ export function relativeDifference(actual: Tensor | undefined, expected: Tensor)
 export function expectSameNetwork(actual: Named, expected: Named, tolerance: number): void {
   expect([...actual.keys()].sort()).toEqual([...expected.keys()].sort());
   for (const [name, value] of expected)
-    expect(relativeDifference(actual.get(name), value), `${name}`).toBeLessThanOrEqual(tolerance);
+    expect(relativeDifference(actual.get(name), value), `parameter ${name}`).toBeLessThanOrEqual(tolerance);
 }
 
 /** A comparison says something only where there was training: the loss fell by a fifth, and each tensor went 100 tolerances. */

@@ -46,7 +46,7 @@ export function randomRecords(settings: RecordSettings): OpenedData {
               dims.length === 1 ? (value - (standard.mean[column] ?? 0)) / (standard.sd[column] ?? 1) : value;
           }
         }
-        if (augmenting) augment(data, augmenting);
+        if (augmenting) augment(data, rows.length, augmenting);
         return tensor('float32', [rows.length, ...dims], data);
       },
     };
@@ -81,10 +81,17 @@ export function randomRecords(settings: RecordSettings): OpenedData {
 }
 
 /** Makes a batch another by where it stands in the study, as an augmentation does: a batch that is loaded with a wrong key shows. */
-function augment(data: Float32Array, { studySeed, siteIndex, epoch, batchIndex, firstRow }: Augmenting): void {
+function augment(
+  data: Float32Array,
+  rows: number,
+  { studySeed, siteIndex, epoch, batchIndex, firstRow }: Augmenting,
+): void {
   const stream = randomStream(studySeed, 'test augmentation', [siteIndex, epoch, batchIndex]);
-  const factor = 0.95 + 0.1 * stream.uniform(firstRow ?? 0);
-  for (let index = 0; index < data.length; index++) data[index] = (data[index] as number) * factor;
+  const width = data.length / rows;
+  for (let row = 0; row < rows; row++) {
+    const factor = 0.95 + 0.1 * stream.uniform(0, (firstRow ?? 0) + row);
+    for (let column = 0; column < width; column++) data[row * width + column]! *= factor;
+  }
 }
 
 function rawPart({ seed, site, counts, dims, classCount }: RecordSettings, part: Part, index: number) {

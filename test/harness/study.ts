@@ -14,6 +14,7 @@ import {
 } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent, type SiteResult } from '../../src/site/index.ts';
 import { type PlannedStudy, makePlan, type PlanSettings } from '../../src/split/index.ts';
+import { createMemoryActivationStore } from '../../src/store/index.ts';
 import type { Tensor } from '../../src/tensor/index.ts';
 import { createMemoryListener } from '../../src/transport/index.ts';
 import { randomRecords } from './records.ts';
@@ -97,6 +98,8 @@ export function planStudy(test: TestStudy = {}): PlannedStudy & { readonly data:
 export interface StudyOutcome {
   readonly server: ServerResult;
   readonly sites: readonly SiteResult[];
+  /** `order: arrival`: the site of each step, in order. */
+  readonly log: readonly OrderEntry[];
   /** Every server step as the server told of it, and the server's commit at the end of each epoch. */
   readonly steps: readonly StepReport[];
   readonly commits: readonly ServerCommit[];
@@ -104,6 +107,12 @@ export interface StudyOutcome {
   readonly siteSteps: readonly (readonly SiteStep[])[];
   /** What each site's engine holds of its parts at the end: parameters and statistics as selected, optimizer slots as last updated. */
   readonly siteStates: readonly Readonly<Record<string, Tensor>>[];
+}
+
+export interface OrderEntry {
+  readonly epoch: number;
+  readonly site: number;
+  readonly step: number;
 }
 
 export type SiteStep = SiteEvent & { readonly kind: 'step' };
@@ -120,6 +129,7 @@ export async function runInMemory(
   const engines = await Promise.all([0, ...plan.sites].map(() => openEngine({ placement: 'inline', threads: 1 })));
   const steps: StepReport[] = [];
   const commits: ServerCommit[] = [];
+  const log: OrderEntry[] = [];
   const siteSteps: SiteStep[][] = plan.sites.map(() => []);
   try {
     const server = new StudyServer({
@@ -130,6 +140,8 @@ export async function runInMemory(
       clock,
       signal: abort.signal,
       timeoutMs: 20_000,
+      ...(plan.choices.when === 'detached' ? { activations: createMemoryActivationStore(plan.network.cutDims) } : {}),
+      logOrder: async (entry) => void log.push(entry),
       ...options,
       commit: async (commit) => void commits.push(commit),
       onEvent: (event) => {
@@ -162,7 +174,7 @@ export async function runInMemory(
       stateTensors(part, plan.layouts[part]!, true).map((spec) => spec.name),
     );
     const siteStates = await Promise.all(engines.slice(1).map((engine) => engine.get(names)));
-    return { server: result, sites, steps, commits, siteSteps, siteStates };
+    return { server: result, sites, log, steps, commits, siteSteps, siteStates };
   } finally {
     abort.abort();
     await Promise.all(engines.map((engine) => engine.close()));

@@ -1,20 +1,41 @@
-// The mean over sites of parameters, statistics and moments.
+// What is averaged over sites, and summed over them.
 
 import { type Tensor, tensor } from '../../src/tensor/index.ts';
 import type { Tensors } from './graphs.ts';
+import type { Party } from './study.ts';
 
 /** Σ n_i·v_i / Σ n_i of each element, in float64 in site order, rounded to float32 once. */
 export function weightedMean(states: readonly Tensors[], counts: readonly number[]): Record<string, Tensor> {
   const total = counts.reduce((sum, count) => sum + count, 0);
-  const mean: Record<string, Tensor> = {};
+  return combine(states, (values) => {
+    let sum = 0;
+    for (const [site, value] of values.entries()) sum += (counts[site] as number) * value;
+    return sum / total;
+  });
+}
+
+/** The sum of each element, in float32 in the given order. */
+export function sumOf(states: readonly Tensors[]): Record<string, Tensor> {
+  return combine(states, (values) => values.reduce((sum, value) => Math.fround(sum + value)));
+}
+
+/** All parties get the mean of all, weighted by training records; their count of updates becomes the largest. */
+export function averageParties(parties: readonly Party[], counts: readonly number[]): void {
+  const state = weightedMean(
+    parties.map((party) => party.state),
+    counts,
+  );
+  const updates = Math.max(...parties.map((party) => party.updates));
+  for (const party of parties) Object.assign(party, { state, updates });
+}
+
+function combine(states: readonly Tensors[], of: (values: readonly number[]) => number): Record<string, Tensor> {
+  const combined: Record<string, Tensor> = {};
   for (const [name, { dims, data }] of Object.entries(states[0] ?? {})) {
-    const values = Float32Array.from(data as Float32Array, (_, element) => {
-      let sum = 0;
-      for (const [site, state] of states.entries())
-        sum += (counts[site] as number) * Number((state[name] as Tensor).data[element]);
-      return sum / total;
-    });
-    mean[name] = tensor('float32', dims, values);
+    const values = Float32Array.from(data as Float32Array, (_, element) =>
+      of(states.map((state) => Number((state[name] as Tensor).data[element]))),
+    );
+    combined[name] = tensor('float32', dims, values);
   }
-  return mean;
+  return combined;
 }

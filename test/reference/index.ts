@@ -1,0 +1,75 @@
+// A study in one process, one simple loop for each order. It shares the compiled graphs, their engine and pure functions of counted
+// random numbers with the real thing, and none of its sites, server and protocol.
+
+import type { Engine } from '../../src/engine/index.ts';
+import { detachedEpoch, poolOf } from './detached.ts';
+import type { Tensors } from './graphs.ts';
+import { arrivalEpoch, averagedEpoch, type Course, turnsEpoch, unionEpoch } from './orders.ts';
+import { validationFigure } from './selection.ts';
+import { openStudy, type OpenStudy, startOfSites, startOfTrunk, type StepLoss } from './study.ts';
+
+export type { StepLoss } from './study.ts';
+
+/** All parties at one moment: parameters, statistics and optimizer slots by tensor name. */
+export interface Snapshot {
+  readonly epoch: number;
+  readonly trunk: Tensors;
+  readonly sites: readonly Tensors[];
+}
+
+export interface ReferenceResult {
+  readonly losses: readonly StepLoss[];
+  /** After the last epoch, and after the epoch that validation selects. */
+  readonly last: Snapshot;
+  readonly selected: Snapshot;
+}
+
+/** Trains a study. `log` gives the site of each step where `order: arrival` leaves it open. */
+export async function trainReference(
+  study: Pick<OpenStudy, 'plan' | 'study' | 'data'>,
+  engine: Engine,
+  settings: {
+    readonly secretSeedOf: (site: number) => Uint8Array;
+    readonly log?: readonly { readonly epoch: number; readonly site: number }[];
+  },
+): Promise<ReferenceResult> {
+  const open = await openStudy(study, engine);
+  const { plan } = open;
+  const sites = startOfSites(open, settings.secretSeedOf);
+  const replicas = plan.choices.trunk === 'averaged' ? sites.length : 1;
+  const course: Course = {
+    open,
+    trunks: Array.from({ length: replicas }, () => startOfTrunk(open)),
+    sites,
+    losses: [],
+  };
+  const pool = plan.choices.when === 'detached' ? await poolOf(course) : undefined;
+  const train = async (epoch: number): Promise<void> => {
+    if (pool) return detachedEpoch(course, pool, epoch);
+    if (plan.choices.order === 'union') return unionEpoch(course, epoch);
+    if (plan.choices.order === 'turns') return turnsEpoch(course, epoch);
+    if (plan.choices.order === 'none') return averagedEpoch(course, epoch);
+    const log = (settings.log ?? []).filter((entry) => entry.epoch === epoch);
+    return arrivalEpoch(
+      course,
+      epoch,
+      log.map(({ site }) => site),
+    );
+  };
+  let selected: Snapshot | undefined;
+  let best: number | null = null;
+  for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
+    await train(epoch);
+    const figure = await validationFigure(course);
+    if (!selected || (figure !== null && (best === null || figure > best))) {
+      selected = snapshot(course, epoch);
+      best = figure;
+    }
+  }
+  const last = snapshot(course, plan.training.epochs - 1);
+  return { losses: course.losses, last, selected: selected ?? last };
+}
+
+function snapshot({ trunks, sites }: Course, epoch: number): Snapshot {
+  return { epoch, trunk: trunks[0]?.state ?? {}, sites: sites.map(({ state }) => state) };
+}
