@@ -1,7 +1,6 @@
 // A line chart as inline SVG. Colours come from the page's style, so that it follows light and dark.
 
 import { type Html, html } from './html.ts';
-import { digits } from './numbers.ts';
 
 /** One line of a chart: a value for each epoch; null leaves a gap. */
 export interface Series {
@@ -16,15 +15,25 @@ const right = 14;
 const top = 14;
 const bottom = 34;
 
-/** A chart of values over epochs 1, 2, …; `mark` is the index of an epoch to point out. Empty when there is nothing to draw. */
+/**
+ * A chart of values over epochs 1, 2, …; `mark` is the index of an epoch to point out. Empty when there is nothing to draw. Values that
+ * fall or rise tenfold are drawn on a logarithmic scale, for the first epochs would flatten all others.
+ */
 export function lineChart(title: string, series: readonly Series[], mark: number): Html {
-  const all = series.flatMap(({ values }) => values.filter((value) => value !== null && Number.isFinite(value)));
+  const all = series.flatMap(({ values }) =>
+    values.filter((value): value is number => value !== null && Number.isFinite(value)),
+  );
   if (all.length === 0) return html``;
-  const ticks = ticksOf(Math.min(...(all as number[])), Math.max(...(all as number[])));
+  const [least, most] = [Math.min(...all), Math.max(...all)];
+  const logarithmic = least > 0 && most > 10 * least;
+  const ticks = logarithmic ? logTicksOf(least, most) : ticksOf(least, most);
   const [low, high] = [ticks[0]!, ticks.at(-1)!];
+  const height01 = logarithmic
+    ? (value: number) => Math.log(value / low) / Math.log(high / low)
+    : (value: number) => (value - low) / (high - low);
   const epochs = Math.max(...series.map(({ values }) => values.length));
   const x = (epoch: number) => left + ((width - left - right) * epoch) / Math.max(1, epochs - 1);
-  const y = (value: number) => top + ((height - top - bottom) * (high - value)) / (high - low);
+  const y = (value: number) => top + (height - top - bottom) * (1 - height01(value));
   const at = (value: number) => value.toFixed(1);
   const labels = epochTicks(epochs);
   return html`<figure>
@@ -35,7 +44,7 @@ export function lineChart(title: string, series: readonly Series[], mark: number
       ${ticks.map(
         (tick) =>
           html`<line class="grid" x1="${left}" x2="${width - right}" y1="${at(y(tick))}" y2="${at(y(tick))}" />
-            <text class="tick" x="${left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${digits(tick)}</text>`,
+            <text class="tick" x="${left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${tick}</text>`,
       )}
       ${labels.map(
         (epoch) =>
@@ -89,10 +98,23 @@ export function ticksOf(low: number, high: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
 
+/** 1, 2 and 5 times powers of ten, from the last below to the first above; only the powers where that would be many. */
+export function logTicksOf(low: number, high: number): number[] {
+  for (const factors of [[1, 2, 5], [1]]) {
+    const ticks: number[] = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
+      ticks.push(...factors.map((factor) => Number((factor * 10 ** power).toPrecision(6))));
+    const first = ticks.findLastIndex((tick) => tick <= low);
+    const enclosing = ticks.slice(Math.max(0, first), ticks.findIndex((tick) => tick >= high) + 1);
+    if (enclosing.length <= 8 || factors.length === 1) return enclosing;
+  }
+  return [low, high];
+}
+
+/** Indices of the epochs that are written below: the first and round ones. */
 function epochTicks(epochs: number): number[] {
-  const most = Math.min(epochs, 9);
-  const ticks = Array.from({ length: most }, (_, index) => Math.round((index * (epochs - 1)) / Math.max(1, most - 1)));
-  return [...new Set(ticks)];
+  const round = ticksOf(0, epochs).filter((epoch) => Number.isInteger(epoch) && epoch > 1 && epoch <= epochs);
+  return [0, ...round.map((epoch) => epoch - 1)];
 }
 
 /** A figure with its interval on a line from `low` to `high`. */

@@ -5,12 +5,11 @@ export function decimals(value: number | null | undefined, places: number): stri
   return value === null || value === undefined || !Number.isFinite(value) ? '–' : value.toFixed(places);
 }
 
-/** Three or four digits that matter: 8.012, 107.7, 0.0613. */
+/** A figure with four digits that matter, for a column: 8.540, 107.7, 0.06130. */
 export function digits(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
-  const size = Math.abs(value);
-  if (size >= 10_000) return count(Math.round(value));
-  return size === 0 ? '0' : Number(value.toPrecision(4)).toString();
+  if (Math.abs(value) >= 10_000) return count(Math.round(value));
+  return value === 0 ? '0' : value.toPrecision(4);
 }
 
 /** A whole number with thin spaces between thousands. */

@@ -10,7 +10,7 @@ import { metricsOfRun } from '../metrics-file.ts';
 import { readModelFolder, writeModelFolder } from '../model-folder.ts';
 import { planOf, siteSharesOf } from '../planned-study.ts';
 import { parseStudy } from '../study-file.ts';
-import { lineChart, ticksOf } from './chart.ts';
+import { lineChart, logTicksOf, ticksOf } from './chart.ts';
 import { html } from './html.ts';
 import { bytes, count, decimals, digits, duration } from './numbers.ts';
 import { type ReportContent, reportHtml } from './index.ts';
@@ -128,10 +128,10 @@ describe('imageStrip', () => {
 
 describe('numbers', () => {
   it('are written for people', () => {
-    expect([decimals(0.12345, 3), decimals(null, 3), digits(8.01234), digits(12345.6), digits(0)]).toEqual([
+    expect([decimals(0.12345, 3), decimals(null, 3), digits(8.54), digits(12345.6), digits(0)]).toEqual([
       '0.123',
       '–',
-      '8.012',
+      '8.540',
       '12\u202f346',
       '0',
     ]);
@@ -164,6 +164,19 @@ describe('lineChart', () => {
       expect(ticks.at(-1)).toBeGreaterThanOrEqual(high);
       expect(ticks.length).toBeLessThanOrEqual(8);
     }
+  });
+
+  it('spreads values that fall tenfold on a logarithmic scale', () => {
+    expect(logTicksOf(0.027, 0.68)).toEqual([0.02, 0.05, 0.1, 0.2, 0.5, 1]);
+    expect(logTicksOf(1e-6, 3)).toEqual([1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10]);
+    const heights = (values: number[]) =>
+      [...lineChart('Loss', [{ name: 'a', values }], 0).text.matchAll(/[ML][\d.]+,([\d.]+)/g)].map(([, y]) =>
+        Number(y),
+      );
+    const [first = 0, second = 0, third = 0] = heights([1, 0.1, 0.01]);
+    expect(second - first).toBeCloseTo(third - second, 0);
+    const [high = 0, middle = 0, low = 0] = heights([1, 0.8, 0.6]);
+    expect(middle - high).toBeCloseTo(low - middle, 0);
   });
 
   it('leaves gaps where a value is not known, and is empty without values', () => {
