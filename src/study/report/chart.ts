@@ -65,7 +65,7 @@ export function lineChart(title: string, series: readonly Series[], mark: number
                 : null
             }`,
       )}
-      <text class="tick" x="${width - right}" y="${height - 1}" text-anchor="end">epoch</text>
+      <text class="tick" x="${width - right}" y="${height - 3}" text-anchor="end">epoch</text>
     </svg>
   </figure>`;
 }
