@@ -263,3 +263,27 @@ describe.skipIf(!existsSync(covid))(`covid-ct (skipped where ${covid} is not the
     }
   });
 });
+
+const knees = join(shared, 'bone-xray');
+
+describe.skipIf(!existsSync(knees))(`bone-xray (skipped where ${knees} is not there)`, () => {
+  it('is dealt with a patient’s knees together and the counts of its README', async () => {
+    const settings = parseDataSettings({
+      kind: 'images',
+      columns: { group: 'patient_id', split: 'split' },
+      classes: ['normal', 'abnormal'],
+      positive: 'abnormal',
+    });
+    const listing = await listRecords(settings, knees, { seed });
+    const counts = deal(listing, [6, 1, 1, 1, 1]).map((manifest) => manifestCounts(manifest));
+    const total = (part: (typeof parts)[number]) =>
+      [0, 1].map((label) => counts.reduce((sum, site) => sum + site[part][label]!, 0));
+    expect(parts.map(total)).toEqual([
+      [2286, 2446],
+      [328, 345],
+      [314, 356],
+    ]);
+    expect(new Set(listing.records.map(({ group }) => group)).size).toBe(3458);
+    expect(counts[0]?.train[0]).toBeCloseTo(0.6 * 2286, -1);
+  });
+});

@@ -1,4 +1,5 @@
 import { DuckDBInstance } from '@duckdb/node-api';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -320,5 +321,53 @@ describe('a table to predict', () => {
     expect(await problemsOf(openUnlabelled(settingsOf({ missing: 'drop' }), path))).toEqual([
       `${path}, line 3: age is missing`,
     ]);
+  });
+});
+
+const lipids = join(process.env['SEPTUM_SHARED'] ?? '../shared', 'data', 'lipids');
+
+describe.skipIf(!existsSync(lipids))(`lipids (skipped where ${lipids} is not there)`, () => {
+  it('has the parts of its README in every table, missing cells and all', async () => {
+    const number = (column: string) => ({ column, unit: '1' });
+    const tables = [
+      [
+        'direct-ldl.csv',
+        'case_id',
+        'ldl_direct_mgdl',
+        ['age_years', 'tc_mgdl', 'hdl_mgdl', 'tg_mgdl'],
+        [1411, 274, 156],
+      ],
+      [
+        'nhanes-1999-2016.csv',
+        'participant_id',
+        'ldl_friedewald_mgdl',
+        ['age_years', 'bmi', 'hba1c_pct'],
+        [14155, 3093, 1599],
+      ],
+      ['diabetes-442.csv', 'case_id', 'progression_1y', ['bmi', 'ltg'], [299, 77, 66]],
+    ] as const;
+    for (const [name, id, target, inputs, counts] of tables) {
+      const settings = settingsOf({
+        file: name,
+        columns: { id, split: 'split' },
+        inputs: inputs.map(number),
+        target: number(target),
+        missing: 'mean',
+      });
+      const [manifest] = deal(await listRecords(settings, lipids, { seed }), [1]);
+      const { train, val, test } = manifest!.parts;
+      expect([train, val, test].map(({ ids }) => ids.length)).toEqual(counts);
+      const data = await openSiteData(settings, lipids, manifest!);
+      const pool = poolStandardisation([data.pooling.sums()]);
+      data.pooling.setStandardisation(pool.inputs);
+      const { data: values, dims } = await data.parts.train.load(Array.from(train.ids.keys()));
+      expect(dims).toEqual([counts[0], 2 * inputs.length]);
+      // Standardised by its own sums, a column has mean 0; its missing values lie on it.
+      inputs.forEach((_, input) => {
+        let sum = 0;
+        for (let row = 0; row < counts[0]; row++) sum += values[row * 2 * inputs.length + 2 * input]!;
+        expect(Math.abs(sum / counts[0])).toBeLessThan(1e-5);
+      });
+    }
   });
 });

@@ -57,11 +57,11 @@ export function boneXray(
     const beside = u / halfWidth;
     // The space opens towards the side that is not narrowed.
     const gap = space * (1 - narrowing * smoothStep(0.5 + 1.2 * side * beside));
-    // Bones flare towards the joint; condyles are round, the plateau is flat.
+    // Bones flare towards the joint; the two condyles are round, with a notch between them; the plateau is flat.
     const away = Math.abs(v);
     const edge = halfWidth * (0.72 + 0.28 * Math.exp(-((away / 0.16) ** 2)));
     const inWidth = smoothStep((edge - Math.abs(u)) / 0.03 + 0.5);
-    const condyle = 0.02 * Math.cos(3 * Math.PI * Math.min(1, Math.abs(beside)));
+    const condyle = -0.02 * Math.cos(2 * Math.PI * Math.min(1, Math.abs(beside)));
     const beyond = v < 0 ? -v - gap / 2 + condyle : v - gap / 2;
     const inBone = inWidth * smoothStep(beyond / 0.02 + 0.5);
     const cortex = Math.exp(-((beyond / 0.025) ** 2)) * (1 + density * 4 * smoothStep(0.5 + 2 * side * beside));
