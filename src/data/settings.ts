@@ -5,13 +5,14 @@ import { z } from 'zod';
 import { ConfigError } from '../base/index.ts';
 import { reading } from './field-checks.ts';
 import { augmentSettings, imageSettings } from './image-settings.ts';
+import { leadsOut } from './inside-folder.ts';
 
 const name = z.string().min(1).max(200);
 const fileName = z
   .string()
   .min(1)
   .max(500)
-  .refine((text) => !/^([/\\]|[A-Za-z]:)/.test(text) && !text.split(/[/\\]/).includes('..'), {
+  .refine((text) => !leadsOut(text), {
     error: 'must be a path inside the data folder, without `..`',
   });
 const finite = z.number().min(-1e12).max(1e12);

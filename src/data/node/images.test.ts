@@ -151,6 +151,19 @@ describe('a folder with a labels file', () => {
     expect(new Set(readBy.flat()).size).toBe(60);
   });
 
+  it('opens no file outside the folder, whatever a manifest says', async () => {
+    const here = join(folder, 'outside');
+    await image(join(here, 'a.png'), 1);
+    await image(join(folder, 'secret.png'), 1);
+    await writeFile(join(here, 'labels.csv'), 'path,label,case,split\na.png,no,1,train\n');
+    const [dealt] = deal(await listRecords(settingsOf(), here, { seed }), [1]);
+    for (const path of ['../secret.png', join(folder, 'secret.png')]) {
+      const manifest = JSON.parse(JSON.stringify(dealt).replace('a.png', path)) as NonNullable<typeof dealt>;
+      const data = await openSiteData(settingsOf(), here, manifest);
+      expect(await problemsOf(data.parts.train.load([0]))).toEqual([`${path}: leads out of the data folder`]);
+    }
+  });
+
   it('takes the group from the path where a pattern says so', async () => {
     const here = join(folder, 'pattern');
     for (const name of ['p1_a.png', 'p1_b.png', 'p2_a.png', 'odd.png']) await image(join(here, name), 1);

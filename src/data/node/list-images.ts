@@ -3,6 +3,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError, messageOf } from '../../base/index.ts';
+import { leadsOut } from '../inside-folder.ts';
 import { ListingBuilder, type ListingRules, type SourceRecord } from '../listing-builder.ts';
 import type { ListOptions, Listing } from '../listing.ts';
 import { groupOfPath } from '../path-pattern.ts';
@@ -178,8 +179,7 @@ async function checkPath(
   path: string | null,
 ): Promise<void> {
   if (path === null) builder.bad.add(row, `${place}: the path is missing`);
-  else if (/^([/\\]|[A-Za-z]:)/.test(path) || path.split(/[/\\]/).includes('..'))
-    builder.bad.add(row, `${place}: ${quoted(path)} leads out of the data folder`);
+  else if (leadsOut(path)) builder.bad.add(row, `${place}: ${quoted(path)} leads out of the data folder`);
   else if (!imageName.test(path))
     builder.bad.add(row, `${place}: ${quoted(path)} is not named as a PNG, JPEG, BMP or TIFF file`);
   else if (!(await isFile(join(folder, path))))

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError, messageOf } from '../../base/index.ts';
 import { imageData, PixelCache, unlabelledImages, type ImageReading } from '../image-data.ts';
+import { leadsOut } from '../inside-folder.ts';
 import type { Manifest, OpenedData, OpenOptions, UnlabelledData } from '../listing.ts';
 import type { ImageFolderSettings } from '../settings.ts';
 import { decodeImage } from './decode-image.ts';
@@ -36,6 +37,7 @@ function readingOf({ image, augment }: ImageFolderSettings, folder: string, opti
     augment,
     cache: new PixelCache(options.cacheBytesMax),
     decode: async (id) => {
+      if (leadsOut(id)) throw new DataError('bad-data', `${id}: leads out of the data folder`);
       const file = join(folder, id);
       const bytes = await read(file).catch((cause: unknown) => {
         throw new DataError('missing-data', `${file}: cannot be read: ${messageOf(cause)}`, { cause });
