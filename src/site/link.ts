@@ -52,6 +52,8 @@ export class SiteLink {
   readonly #options: LinkOptions;
   #connection: Connection | undefined;
   #failures = 0;
+  /** Whether the server has shown before that it runs the plan that this site approved. */
+  #welcomed = false;
   #bytesSent = 0;
   #bytesReceived = 0;
   /** Milliseconds spent waiting for the server's messages. */
@@ -176,6 +178,7 @@ export class SiteLink {
         );
         checkWelcome(answer, planHash);
         for (const again of session.resendFrom(answer.sequence)) await connection.send(encodeMessage(again), signal);
+        this.#welcomed = true;
         onState?.('connected', connection.remote, '');
         return connection;
       } catch (error) {
@@ -196,7 +199,7 @@ export class SiteLink {
     const connection = this.#connection;
     this.#drop();
     this.#failures += 1;
-    const again = mayTryAgain(error) && this.#failures <= failuresMax;
+    const again = this.#mayTryAgain(error) && this.#failures <= failuresMax;
     if (connection && error instanceof ProtocolError && error.code !== 'refused-by-peer')
       await this.#tell(connection, error, again);
     await connection?.close();
@@ -211,10 +214,11 @@ export class SiteLink {
     this.#bytesReceived += this.#connection?.bytesReceived ?? 0;
     this.#connection = undefined;
   }
-}
 
-function mayTryAgain(error: unknown): boolean {
-  if (error instanceof TransportError || error instanceof TimeoutError) return true;
-  if (!(error instanceof ProtocolError)) return false;
-  return error.code === 'refused-by-peer' ? error.cause === 'retry' : error.code !== 'plan-mismatch';
+  #mayTryAgain(error: unknown): boolean {
+    if (error instanceof TransportError || error instanceof TimeoutError) return true;
+    if (!(error instanceof ProtocolError)) return false;
+    if (error.code === 'refused-by-peer') return error.cause === 'retry';
+    return error.code !== 'plan-mismatch' || this.#welcomed;
+  }
 }

@@ -1,19 +1,13 @@
 // The site's part of the network at its engine: the privacy-preserving layer and whatever else lies before the cut and, with the labels
 // at the site, the head. Parameters and optimizer state live in the engine; batches go in, activations and gradients come out.
 
-import type { Engine, LoadedGraph, Run } from '../engine/index.ts';
+import { type Engine, GraphTable, type Run } from '../engine/index.ts';
 import { type PartLayout, stateTensors } from '../protocol/index.ts';
-import { type Bindings, bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
+import { bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 
 type Part = 'segment' | 'head';
 type Tensors = Readonly<Record<string, Tensor>>;
-
-interface Loaded {
-  readonly graph: LoadedGraph;
-  readonly inputs: ReadonlySet<string>;
-  readonly bindings: Bindings;
-}
 
 /** What a head's step gives. */
 export interface HeadStep {
@@ -26,25 +20,20 @@ export interface HeadStep {
 export class SegmentRunner {
   readonly #engine: Engine;
   readonly #study: CompiledStudy;
-  readonly #loaded: ReadonlyMap<GraphName, Loaded>;
+  readonly #graphs: GraphTable<GraphName>;
 
-  private constructor(engine: Engine, study: CompiledStudy, loaded: ReadonlyMap<GraphName, Loaded>) {
+  private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>) {
     this.#engine = engine;
     this.#study = study;
-    this.#loaded = loaded;
+    this.#graphs = graphs;
   }
 
   /** Loads the site's graphs and puts the starting state at the engine. */
   static async open(engine: Engine, study: CompiledStudy, state: Tensors): Promise<SegmentRunner> {
-    const loaded = new Map<GraphName, Loaded>();
-    for (const name of Object.keys(study.graphs) as GraphName[]) {
-      if (name.startsWith('trunk')) continue;
-      const graph = graphOf(study, name);
-      const inputs = new Set(graph.inputs.map((input) => input.name));
-      loaded.set(name, { graph: await engine.load(graph), inputs, bindings: bindingsOf(graph, study.kept.segment) });
-    }
+    const names = (Object.keys(study.graphs) as GraphName[]).filter((name) => !name.startsWith('trunk'));
+    const graphs = await GraphTable.load(engine, new Map(names.map((name) => [name, graphOf(study, name)])));
     await engine.put(state);
-    return new SegmentRunner(engine, study, loaded);
+    return new SegmentRunner(engine, study, graphs);
   }
 
   /** The activations of a training batch, float32 [N, …cut]. Keeps what `backward` needs; dropout masks by input name. */
@@ -113,16 +102,7 @@ export class SegmentRunner {
   }
 
   #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = []): Run {
-    const loaded = this.#loaded.get(name);
-    if (!loaded) throw new TypeError(`the study has no graph ${name}`);
-    const wanted = Object.fromEntries(Object.entries(feeds).filter(([input]) => loaded.inputs.has(input)));
-    return {
-      graph: loaded.graph,
-      feeds: wanted,
-      resident: loaded.bindings.resident,
-      keep: loaded.bindings.keep,
-      fetch,
-    };
+    return this.#graphs.run(name, feeds, { ...bindingsOf(this.#graphs.graph(name), this.#study.kept.segment), fetch });
   }
 }
 

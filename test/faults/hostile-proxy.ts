@@ -1,0 +1,150 @@
+// Someone between honest sites and an honest server, over real WebSockets. It passes frames on, and where the injector says so it sends
+// a bad one first: the receiver must refuse it by a typed word and close that connection, and the site comes back.
+
+import { decodeMessage, type Message } from '../../src/protocol/index.ts';
+import type { Connection, Listener } from '../../src/transport/index.ts';
+import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
+import type { Injection, Injector } from './injector.ts';
+import type { Field } from './mutations.ts';
+
+/** Bad frames for one site in a row without an honest message getting through; a site gives up after 20 failures. */
+const rowMost = 10;
+
+interface Relay {
+  readonly site: string;
+  readonly down: Connection;
+  readonly up: Connection;
+  /** The bad frame that awaits its refusal. */
+  pending: Injection | undefined;
+}
+
+export class HostileProxy {
+  readonly #serverUrl: string;
+  readonly #injector: Injector;
+  readonly #listener: Listener;
+  /** Injections for a site since an honest message got through to it. */
+  readonly #rows = new Map<string, number>();
+  /** The end of the connection that a site had last. */
+  readonly #last = new Map<string, Promise<void>>();
+  readonly #serving = new Set<Promise<void>>();
+  /** What went wrong in the proxy itself. */
+  readonly problems: unknown[] = [];
+
+  private constructor(serverUrl: string, injector: Injector, listener: Listener) {
+    this.#serverUrl = serverUrl;
+    this.#injector = injector;
+    this.#listener = listener;
+  }
+
+  static async open(serverUrl: string, injector: Injector): Promise<HostileProxy> {
+    const proxy = new HostileProxy(serverUrl, injector, await listenWebSocket());
+    void proxy.#accept();
+    return proxy;
+  }
+
+  get url(): string {
+    return this.#listener.address;
+  }
+
+  async close(): Promise<void> {
+    await this.#listener.close();
+    await Promise.all(this.#serving);
+  }
+
+  async #accept(): Promise<void> {
+    for (let down = await this.#listener.accept(); down; down = await this.#listener.accept()) {
+      const serving: Promise<void> = this.#serve(down)
+        .catch((error: unknown) => void this.problems.push(error))
+        .finally(() => this.#serving.delete(serving));
+      this.#serving.add(serving);
+    }
+  }
+
+  async #serve(down: Connection): Promise<void> {
+    const frame = await down.receive();
+    if (!frame) return;
+    const hello = decodeMessage(frame);
+    const before = this.#last.get(hello.site);
+    let ended: () => void = () => undefined;
+    this.#last.set(hello.site, new Promise((resolve) => (ended = resolve)));
+    await before;
+    let up: Connection | undefined;
+    try {
+      for (let tries = 0; tries < rowMost; tries++) {
+        const bad = this.#injector.choose('up', hello);
+        if (!bad) break;
+        await this.#knock(bad);
+      }
+      up = await connectWebSocket(this.#serverUrl);
+      await up.send([frame]);
+      await this.#relay({ site: hello.site, down, up, pending: undefined }, hello);
+    } finally {
+      await up?.close();
+      await down.close();
+      ended();
+    }
+  }
+
+  /** Sends a bad frame as the first on a connection of its own. */
+  async #knock(bad: Injection): Promise<void> {
+    const connection = await connectWebSocket(this.#serverUrl);
+    await connection.send([bad.frame]);
+    this.#injector.refused(bad, codeOfRefusal(await connection.receive()));
+    await connection.close();
+  }
+
+  /** Passes frames both ways until either end closes, or a bad frame is refused. */
+  async #relay(relay: Relay, hello: Message): Promise<void> {
+    const { up, down } = relay;
+    const both = [
+      this.#passOn(relay, 'down', up, down, hello).finally(() => down.close()),
+      this.#passOn(relay, 'up', down, up, hello).finally(() => up.close()),
+    ];
+    await Promise.all(both);
+  }
+
+  async #passOn(relay: Relay, direction: 'up' | 'down', from: Connection, to: Connection, hello: Message) {
+    for (;;) {
+      const frame = await from.receive().catch(() => undefined);
+      const { pending } = relay;
+      if (pending && pending.direction !== direction) {
+        // The peer that got the bad frame answers, and that ends the connection. Its word goes to the other, or is lost with it.
+        relay.pending = undefined;
+        this.#injector.refused(pending, codeOfRefusal(frame));
+        if (frame && this.#injector.injected % 2 === 0) await to.send([frame]).catch(() => undefined);
+        return;
+      }
+      if (!frame) return;
+      if (pending) continue; // What comes after a bad frame is lost with the connection.
+      const honest = decodeMessage(frame);
+      const bad = this.#choose(relay.site, direction, honest, hello);
+      if (bad) {
+        relay.pending = bad;
+        await to.send([bad.frame]);
+        continue;
+      }
+      await to.send([frame]).catch(() => undefined);
+      if (direction === 'down' && honest.kind !== 'welcome' && honest.kind !== 'refuse') this.#rows.set(relay.site, 0);
+    }
+  }
+
+  #choose(site: string, direction: 'up' | 'down', honest: Message, hello: Message): Injection | undefined {
+    const row = this.#rows.get(site) ?? 0;
+    // The site's last word has no answer, so a site does not come back to say it again.
+    const isLast = honest.kind === 'acknowledge' && direction === 'up';
+    if (row >= rowMost || isLast || honest.kind === 'refuse') return undefined;
+    // Before a site knows the pool it cannot know how far the server may be; and a server that starts with another plan is one that the
+    // site gives up at once.
+    const without: readonly Field[] = honest.kind === 'welcome' && hello.sequence < 2 ? ['sequence', 'plan'] : [];
+    const bad = this.#injector.choose(direction, honest, without);
+    if (bad) this.#rows.set(site, row + 1);
+    return bad;
+  }
+}
+
+/** The code in a refusal; `none` where there is no refusal. */
+function codeOfRefusal(frame: Uint8Array<ArrayBuffer> | undefined): string {
+  if (!frame) return 'none';
+  const answer = decodeMessage(frame);
+  return answer.kind === 'refuse' ? (/^[a-z-]+/.exec(answer.text)?.[0] ?? 'none') : `none, but ${answer.kind}`;
+}
