@@ -1,18 +1,13 @@
 // The server's part of the network at its engine: the trunk, one or several replicas of it, and the server's own copy of a segment that
 // it mirrors. A scope names a replica's tensors at the engine.
 
-import type { Engine, LoadedGraph, Run } from '../engine/index.ts';
+import { type Engine, GraphTable, type Run } from '../engine/index.ts';
 import { type PartLayout, stateTensors } from '../protocol/index.ts';
 import { bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 
 export type PartName = 'segment' | 'trunk' | 'head';
 type Tensors = Readonly<Record<string, Tensor>>;
-
-interface Loaded {
-  readonly graph: LoadedGraph;
-  readonly inputs: ReadonlySet<string>;
-}
 
 /** What a training step gives. */
 export interface TrunkStep {
@@ -25,23 +20,21 @@ export interface TrunkStep {
 export class TrunkRunner {
   readonly #engine: Engine;
   readonly #study: CompiledStudy;
-  readonly #loaded: ReadonlyMap<GraphName, Loaded>;
+  readonly #graphs: GraphTable<GraphName>;
 
-  private constructor(engine: Engine, study: CompiledStudy, loaded: ReadonlyMap<GraphName, Loaded>) {
+  private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>) {
     this.#engine = engine;
     this.#study = study;
-    this.#loaded = loaded;
+    this.#graphs = graphs;
   }
 
   /** Loads the server's graphs: the trunk's and, with `mirrored`, the updates of its copies. */
   static async open(engine: Engine, study: CompiledStudy, mirrored: boolean): Promise<TrunkRunner> {
-    const loaded = new Map<GraphName, Loaded>();
-    for (const name of Object.keys(study.graphs) as GraphName[]) {
-      if (!name.startsWith('trunk') && !(mirrored && name.endsWith('-update'))) continue;
-      const graph = graphOf(study, name);
-      loaded.set(name, { graph: await engine.load(graph), inputs: new Set(graph.inputs.map((input) => input.name)) });
-    }
-    return new TrunkRunner(engine, study, loaded);
+    const names = (Object.keys(study.graphs) as GraphName[]).filter(
+      (name) => name.startsWith('trunk') || (mirrored && name.endsWith('-update')),
+    );
+    const graphs = await GraphTable.load(engine, new Map(names.map((name) => [name, graphOf(study, name)])));
+    return new TrunkRunner(engine, study, graphs);
   }
 
   /** Forward, loss, backward and update in one run. Feeds: cut, labels, weight, hyper, target and masks; what the graph has no input for is left out. */
@@ -95,11 +88,10 @@ export class TrunkRunner {
   }
 
   #run(name: GraphName, scope: string, feeds: Tensors, fetch: readonly string[]): Run {
-    const loaded = this.#loaded.get(name);
-    if (!loaded) throw new TypeError(`the server does not run ${name}`);
-    const { resident, keep } = bindingsOf(graphOf(this.#study, name), this.#study.kept.trunk, scope);
-    const wanted = Object.fromEntries(Object.entries(feeds).filter(([input]) => loaded.inputs.has(input)));
-    return { graph: loaded.graph, feeds: wanted, resident, keep, fetch };
+    return this.#graphs.run(name, feeds, {
+      ...bindingsOf(this.#graphs.graph(name), this.#study.kept.trunk, scope),
+      fetch,
+    });
   }
 }
 
