@@ -11,7 +11,7 @@
 
 import { z } from 'zod';
 import { DataError, assert } from '../base/index.ts';
-import { bytesOf, bytesPerElement, elementCount, type DType, type Tensor } from '../tensor/index.ts';
+import { bytesOf, bytesPerElement, elementCount, type DType, type Tensor, dtypes } from '../tensor/index.ts';
 import { encodeJson, type Json } from './json.ts';
 import type { Commit } from './commit-store.ts';
 
@@ -22,21 +22,6 @@ const version = 1;
 const alignment = 64;
 /** The JSON may be no longer. */
 const jsonBytesMax = 64 * 2 ** 20;
-
-const dtypes = [
-  'float32',
-  'float64',
-  'float16',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-] as const satisfies readonly DType[];
 
 const size = z.number().int().nonnegative();
 const headSchema = z.strictObject({

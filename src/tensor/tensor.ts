@@ -3,19 +3,21 @@
 import { assert } from '../base/index.ts';
 
 /** The element types that Septum's graphs use, by ONNX's names. */
-export type DType =
-  | 'float32'
-  | 'float64'
-  | 'float16'
-  | 'int8'
-  | 'uint8'
-  | 'int16'
-  | 'uint16'
-  | 'int32'
-  | 'uint32'
-  | 'int64'
-  | 'uint64'
-  | 'bool';
+export const dtypes = [
+  'float32',
+  'float64',
+  'float16',
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'int32',
+  'uint32',
+  'int64',
+  'uint64',
+  'bool',
+] as const;
+export type DType = (typeof dtypes)[number];
 
 /** The array that holds each element type. float16 is kept as its bits; bool as 0 and 1. */
 export interface ArrayOf {

@@ -2,22 +2,9 @@
 
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { EngineError } from '../../base/index.ts';
-import { viewBytes, type DType, type Tensor } from '../../tensor/index.ts';
+import { dtypes, viewBytes, type DType, type Tensor } from '../../tensor/index.ts';
 
-const dtypes: ReadonlySet<string> = new Set<DType>([
-  'float32',
-  'float64',
-  'float16',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-]);
+const known: ReadonlySet<string> = new Set(dtypes);
 
 /** ONNX Runtime's tensor over the same bytes. */
 export function toOrt(value: Tensor): OrtTensor {
@@ -26,7 +13,7 @@ export function toOrt(value: Tensor): OrtTensor {
 
 /** Our tensor over the same bytes. Throws EngineError `run-failed` for an element type that Septum does not have (strings). */
 export function fromOrt(value: OrtTensor): Tensor {
-  if (!dtypes.has(value.type))
+  if (!known.has(value.type))
     throw new EngineError('run-failed', `an output holds ${value.type}, which is no element type of Septum`);
   const dtype = value.type as DType;
   // float16 comes as Float16Array where the platform has one; Septum keeps its bits.
