@@ -33,8 +33,13 @@ export function expectSameNetwork(actual: Named, expected: Named, tolerance: num
 export function expectLearnt({ losses, start, end }: UncutResult, tolerance: number): void {
   const tenth = Math.ceil(losses.length / 10);
   expect(mean(losses.slice(-tenth)), 'loss of the last tenth').toBeLessThan(0.8 * mean(losses.slice(0, tenth)));
+  expectMoved(start, end, 100 * tolerance);
+}
+
+/** Every tensor moved by at least `least` of its largest value. */
+export function expectMoved(start: Named, end: Named, least: number): void {
   for (const [name, value] of end)
-    expect(relativeDifference(start.get(name), value), `way of ${name}`).toBeGreaterThan(100 * tolerance);
+    expect(relativeDifference(start.get(name), value), `way of ${name}`).toBeGreaterThanOrEqual(least);
 }
 
 /** The selected parameters of a whole network by their own names, its segment and head as one site has them. */

@@ -1,28 +1,45 @@
-// The law (SEMANTICS.md): `live` + `union` + `mirrored` is ordinary training of the uncut network on the concatenated batches.
+// The law (SEMANTICS.md): `live` + `union` + `mirrored` is ordinary training of the uncut network on the concatenated batches; and the
+// three further combinations that are loops over the uncut network.
 
 import { describe, expect, it } from 'vitest';
 import { openEngine } from '../../src/engine/node/index.ts';
-import { mlp, planStudy, runInMemory, smallCnn, type TestStudy } from '../harness/study.ts';
-import { trainUncut, uncutUnion } from '../reference/uncut.ts';
-import { expectLearnt, expectSameNetwork, splitParameters } from './compare.ts';
+import type { Choices, Plan } from '../../src/protocol/index.ts';
+import { mlp, planStudy, runInMemory, smallCnn, type StudyOutcome, type TestStudy } from '../harness/study.ts';
+import {
+  type NamedState,
+  namedState,
+  stepUncut,
+  trainUncut,
+  uncutAveraged,
+  uncutTurns,
+  uncutUnion,
+} from '../reference/uncut.ts';
+import { expectLearnt, expectMoved, expectSameNetwork, splitParameters } from './compare.ts';
 
 /** At these rates the loss falls by far more than a fifth in 50 steps, and training stays smooth: a rounding error does not grow. */
+const seed = 3;
 const networks = [
   { name: 'lipid-mlp', network: mlp, learningRate: 0.05, tolerance: 1e-5 },
   {
     name: 'ct-cnn with dropout',
     network: { ...smallCnn, options: { size: 32, dropout: 0.5 } },
-    learningRate: 0.008,
+    learningRate: 0.004,
     tolerance: 1e-4,
   },
 ];
-const deals = [[200], [67, 67, 66], [140, 40, 20], [120, 20, 20, 20, 20]];
+const deals: { counts: readonly number[]; choices?: Partial<Choices> }[] = [
+  { counts: [200] },
+  { counts: [67, 67, 66] },
+  { counts: [140, 40, 20] },
+  { counts: [120, 20, 20, 20, 20] },
+  { counts: [140, 40, 20], choices: { labels: 'site' } },
+];
 
-describe.each(networks)('$name', ({ network, learningRate, tolerance }) => {
-  it.each(deals.map((counts) => ({ counts, ratio: counts.join(':') })))(
-    'split over sites of $ratio records ends 50 steps of momentum with the parameters of the uncut network',
-    async ({ counts }) => {
-      const test: TestStudy = { network, counts, training: { epochs: 5, learningRate, select: 'last' } };
+describe.each(networks)('live, union and mirrored with $name', ({ network, learningRate, tolerance }) => {
+  it.each(deals.map((deal) => ({ ...deal, ratio: deal.counts.join(':'), labels: deal.choices?.labels ?? 'server' })))(
+    'ends 50 steps of momentum as the uncut network, with sites of $ratio records and labels at the $labels',
+    async ({ counts, choices = {} }) => {
+      const test: TestStudy = { seed, network, counts, choices, training: { epochs: 5, learningRate, select: 'last' } };
       const split = await runInMemory(planStudy(test));
       await using engine = await openEngine({ placement: 'inline', threads: 1 });
       const planned = planStudy(test);
@@ -30,11 +47,83 @@ describe.each(networks)('$name', ({ network, learningRate, tolerance }) => {
 
       expect(uncut.losses.length).toBe(50);
       expectLearnt(uncut, tolerance);
-      expect(split.steps.length).toBe(50);
       for (const [step, loss] of uncut.losses.entries())
-        expect(Math.abs(split.steps[step]!.loss! - loss), `loss of step ${step}`).toBeLessThan(tolerance);
+        expect(Math.abs(lossOf(split, step) - loss), `loss of step ${step}`).toBeLessThan(tolerance);
       for (const site of counts.keys())
         expectSameNetwork(splitParameters(planned.plan, split, site), uncut.end, tolerance);
     },
   );
+
+  it.each(['adam', 'adamw'] as const)('makes one step of %s as the uncut network, moments included', async (kind) => {
+    // Both go from the state that the split network has after three steps of a whole epoch each.
+    const stepsBefore = 3;
+    const optimizer = { kind, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
+    const after = (epochs: number): TestStudy => ({
+      seed,
+      network,
+      counts: [28, 8, 4],
+      training: { batch: 40, epochs, optimizer, learningRate: 0.005, select: 'last' },
+    });
+    const { plan } = planStudy(after(stepsBefore));
+    const before = splitState(plan, await runInMemory(planStudy(after(stepsBefore))));
+    const split = splitState(plan, await runInMemory(planStudy(after(stepsBefore + 1))));
+    await using engine = await openEngine({ placement: 'inline', threads: 1 });
+    const uncut = await stepUncut(planStudy(after(stepsBefore + 1)), engine, before, stepsBefore);
+
+    expectSameNetwork(split.parameters, uncut.parameters, tolerance);
+    expect(split.slots.length).toBe(2);
+    for (const [slot, values] of split.slots.entries()) expectSameNetwork(values, uncut.slots[slot]!, tolerance);
+    // It was a step worth the name: every tensor and every moment moved.
+    expectMoved(before.parameters, uncut.parameters, 5 * tolerance);
+    for (const [slot, values] of uncut.slots.entries()) expectMoved(before.slots[slot]!, values, 5 * tolerance);
+  });
 });
+
+describe.each([
+  { name: 'turns and relay', choices: { order: 'turns', segments: 'relay' }, loop: uncutTurns },
+  {
+    name: 'averaged and average',
+    choices: { order: 'none', trunk: 'averaged', segments: 'average' },
+    loop: uncutAveraged,
+  },
+] as const)('$name', ({ name, choices, loop }) => {
+  const of = name.startsWith('turns') ? "the uncut network on the sites' batches in turn" : 'FedAvg of uncut networks';
+  it.each(networks)(`is ${of}, with $name`, async ({ network, learningRate, tolerance }) => {
+    const training = { batch: 10, turnSteps: 3, roundSteps: 2, epochs: 5, learningRate, select: 'last' as const };
+    const test: TestStudy = { seed, network, counts: [63, 28, 9], choices, training };
+    const split = await runInMemory(planStudy(test));
+    await using engine = await openEngine({ placement: 'inline', threads: 1 });
+    const planned = planStudy(test);
+    const uncut = await trainUncut(planned, engine, loop);
+
+    expect(uncut.losses.length).toBe(55);
+    expectLearnt(uncut, tolerance);
+    for (const site of planned.plan.sites.keys())
+      expectSameNetwork(splitParameters(planned.plan, split, site), uncut.end, tolerance);
+    const { layouts } = planned.plan;
+    const moments = namedState({ part: 'trunk', layout: layouts.trunk }, split.commits.at(-1)!.tensors).slots;
+    const expected = new Map([...uncut.slots[0]!].filter(([parameter]) => moments[0]!.has(parameter)));
+    expectSameNetwork(moments[0]!, expected, 10 * tolerance);
+  });
+});
+
+/** The loss of a server step, which with the labels at the sites only they know. */
+function lossOf(split: StudyOutcome, step: number): number {
+  const known = split.steps[step]?.loss;
+  if (known !== undefined && known !== null) return known;
+  const perEpoch = split.steps.length / split.commits.length;
+  const [epoch, stepOfEpoch] = [Math.floor(step / perEpoch), step % perEpoch];
+  return split.siteSteps
+    .flatMap((steps) => steps.filter((own) => own.epoch === epoch && own.step === stepOfEpoch))
+    .reduce((sum, { loss }) => sum + (loss ?? Number.NaN), 0);
+}
+
+/** The whole network's state with its slots, the segment as the first site has it. */
+function splitState({ layouts }: Plan, outcome: StudyOutcome): NamedState {
+  const segment = namedState({ part: 'segment', layout: layouts.segment }, outcome.siteStates[0]!);
+  const trunk = namedState({ part: 'trunk', layout: layouts.trunk }, outcome.commits.at(-1)!.tensors);
+  return {
+    parameters: new Map([...segment.parameters, ...trunk.parameters]),
+    slots: segment.slots.map((values, slot) => new Map([...values, ...trunk.slots[slot]!])),
+  };
+}

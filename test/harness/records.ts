@@ -120,10 +120,9 @@ function rawPart({ seed, site, counts, dims, classCount }: RecordSettings, part:
   return { x, labels, groups };
 }
 
-/** A block of an image's middle is the brighter the higher its class: what there is to learn. */
+/** The lower half of an image is the brighter the higher its class: what there is to learn. */
 function brighten(values: Float64Array, dims: readonly number[], label: number): void {
-  const [channels = 1, height = 1, width = 1] = dims;
-  for (let channel = 0; channel < channels; channel++)
-    for (let y = height >> 2; y < height >> 1; y++)
-      for (let x = width >> 2; x < width >> 1; x++) values[(channel * height + y) * width + x]! += 2 * label;
+  const [, height = 1, width = 1] = dims;
+  for (let index = 0; index < values.length; index++)
+    if (Math.floor(index / width) % height >= height / 2) values[index]! += 2 * label;
 }

@@ -3,13 +3,14 @@
 
 import type { OpenedData } from '../../src/data/index.ts';
 import type { Engine } from '../../src/engine/index.ts';
-import type { Plan } from '../../src/protocol/index.ts';
+import type { PartLayout, Plan } from '../../src/protocol/index.ts';
 import {
   type CompiledStudy,
   compileUncut,
   dropoutMasks,
   hyperOf,
   initialState,
+  packGroups,
   unpackGroups,
 } from '../../src/split/index.ts';
 import type { Tensor } from '../../src/tensor/index.ts';
@@ -122,8 +123,42 @@ export const uncutAveraged: Loop = async ({ plan, facts, start, step }) => {
   return { end: networks[0] as Uncut, losses };
 };
 
+/** Parameters and optimizer slots by the parameters' own names. */
+export interface NamedState {
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly slots: readonly ReadonlyMap<string, Tensor>[];
+}
+
 /** Runs a loop over a study's uncut network from the study's start. */
-export async function trainUncut({ plan, study, data }: UncutStudy, engine: Engine, loop: Loop): Promise<UncutResult> {
+export async function trainUncut(study: UncutStudy, engine: Engine, loop: Loop): Promise<UncutResult> {
+  const { part, facts, step } = await openUncut(study, engine);
+  const start = initialState(part, study.plan.seed);
+  const { end, losses } = await loop({ plan: study.plan, facts, start: { state: start, updates: 0 }, step });
+  const { parameters, slots } = namedState(part, end.state);
+  return { losses, start: namedState(part, start).parameters, end: parameters, slots };
+}
+
+/** One step of `union` from any state: the only step of epoch `epoch`, as update `epoch` + 1. */
+export async function stepUncut(
+  study: UncutStudy,
+  engine: Engine,
+  from: NamedState,
+  epoch: number,
+): Promise<NamedState> {
+  const { part, facts, step } = await openUncut(study, engine);
+  const state: Record<string, Tensor> = {};
+  for (const [kind, values] of [
+    ['', from.parameters] as const,
+    ...from.slots.map((slot, n) => [`.s${n}`, slot] as const),
+  ])
+    packGroups(part.layout.groups, values).forEach((value, index) => (state[`network.w${index}${kind}`] = value));
+  const [batches, ...others] = unionSteps(study.plan, epoch, facts.counts);
+  if (!batches || others.length > 0) throw new Error('the epoch is one step');
+  const after = await step({ state, updates: epoch }, batches, epoch, study.plan.training.epochs);
+  return namedState(part, after.state);
+}
+
+async function openUncut({ plan, study, data }: UncutStudy, engine: Engine) {
   const { part, step: graph } = compileUncut({
     network: study.network,
     loss: plan.network.loss,
@@ -153,18 +188,20 @@ export async function trainUncut({ plan, study, data }: UncutStudy, engine: Engi
     const loss = weighted(outputs['loss'] as Tensor, weight);
     return { state: advance(state, outputs), updates: updates + 1, loss };
   };
-  const start = initialState(part, plan.seed);
-  const { end, losses } = await loop({ plan, facts, start: { state: start, updates: 0 }, step });
-  const { groups, slots } = part.layout;
-  const named = (state: Tensors, suffix: string) =>
+  return { part, facts, step };
+}
+
+/** A part's state under its parameters' own names. */
+export function namedState({ part, layout: { groups, slots } }: Named, state: Tensors): NamedState {
+  const named = (suffix: string) =>
     unpackGroups(
       groups,
-      groups.map((_, index) => state[`network.w${index}${suffix}`] as Tensor),
+      groups.map((_, index) => state[`${part}.w${index}${suffix}`] as Tensor),
     );
-  return {
-    losses,
-    start: named(start, ''),
-    end: named(end.state, ''),
-    slots: Array.from({ length: slots }, (_, slot) => named(end.state, `.s${slot}`)),
-  };
+  return { parameters: named(''), slots: Array.from({ length: slots }, (_, slot) => named(`.s${slot}`)) };
+}
+
+interface Named {
+  readonly part: string;
+  readonly layout: PartLayout;
 }
