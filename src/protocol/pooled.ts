@@ -6,7 +6,7 @@ import { classWeights } from './class-weights.ts';
 import type { Message } from './message.ts';
 import { meanAndSd, type Moments } from './moments.ts';
 import type { Plan } from './plan.ts';
-import type { SiteCounts } from './script.ts';
+import { type SiteCounts, uploadChunks } from './script.ts';
 
 /** The pool's facts. */
 export interface PooledFacts {
@@ -44,7 +44,9 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     'pooled',
   );
   const chunksHeld = message.scalars[0] as number;
-  if (!Number.isInteger(chunksHeld) || chunksHeld < 0) throw bad(`${chunksHeld} chunks held`);
+  const chunks = plan.choices.when === 'detached' ? uploadChunks(plan, own) : 0;
+  if (!Number.isInteger(chunksHeld) || chunksHeld < 0 || chunksHeld > chunks)
+    throw bad(`${chunksHeld} chunks held, of ${chunks}`);
   const classCount = classes.length / 3;
   const moments = Array.from({ length: sums.length / 3 }, (_, column) =>
     meanAndSd(sums[3 * column] as number, sums[3 * column + 1] as number, sums[3 * column + 2] as number),

@@ -231,6 +231,13 @@ function* evaluation(plan: Plan, lines: Lines, epoch: number, part: number, reco
   if (plan.choices.labels === 'site') yield lines.report(epoch, part);
 }
 
+/** `detached`: the chunks that a site uploads in all. */
+export function uploadChunks(plan: Plan, own: SiteCounts): number {
+  const rows = evaluationRows(plan);
+  const chunksOf = (records: number) => Math.ceil(records / rows);
+  return (plan.training.augmentPasses + 1) * chunksOf(own.train) + chunksOf(own.val) + chunksOf(own.test);
+}
+
 /** The messages of a `detached` upload in order: training part plain, then its augmented passes, then validation and test. */
 function* detachedUpload(plan: Plan, lines: Lines, own: SiteCounts, held: number): Generator<Exchange> {
   const rows = evaluationRows(plan);
