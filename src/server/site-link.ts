@@ -138,16 +138,21 @@ export class ServerSiteLink {
     }
   }
 
-  /** The next message of that kind from the site. Throws TimeoutError when the site stays away, or the signal's reason. */
-  async receive(kind: MessageKind): Promise<Received> {
+  /**
+   * The next message of that kind from the site. Throws TimeoutError when the site stays away for `timeoutMs`, or with `mayLeave` as soon
+   * as it is no longer near; and the signal's reason.
+   */
+  async receive(kind: MessageKind, mayLeave = false): Promise<Received> {
     const { clock } = this.#options;
     const since = clock.nowMs();
-    await this.#until(() => this.#inbox.length > 0, kind);
+    await this.#until(() => this.#inbox.length > 0, kind, mayLeave);
     this.waitedMs += clock.nowMs() - since;
-    const received = this.#inbox.shift() as Received;
-    this.#notify();
+    const received = this.#inbox[0] as Received;
+    // It stays for whoever does expect it: after a restart the inbox is another session's.
     if (received.line.kind !== kind)
       throw new TypeError(`the trainer expects ${kind}, the script has ${received.line.kind}`);
+    this.#inbox.shift();
+    this.#notify();
     return received;
   }
 
@@ -250,7 +255,7 @@ export class ServerSiteLink {
     }
   }
 
-  async #until(ready: () => boolean, what: string): Promise<void> {
+  async #until(ready: () => boolean, what: string, mayLeave = false): Promise<void> {
     const { clock, timeoutMs, site } = this.#options;
     const { signal } = this.#stopped;
     const restarts = this.#restarts;
@@ -262,10 +267,14 @@ export class ServerSiteLink {
         await this.#changed();
         continue;
       }
-      const leftMs = Math.max(since, this.#lostSince ?? since) + timeoutMs - clock.nowMs();
+      const lostSince = this.#lostSince ?? since;
+      const [fromMs, patienceMs] = mayLeave
+        ? [lostSince, Math.min(returnMs, timeoutMs)]
+        : [Math.max(since, lostSince), timeoutMs];
+      const leftMs = fromMs + patienceMs - clock.nowMs();
       if (leftMs <= 0) {
         throw new TimeoutError(
-          `site ${site} is lost: no connection for ${Math.round(timeoutMs / 1000)} s while the study waits for its ${what}${this.#lostWhy === '' ? '' : ` (its last one: ${this.#lostWhy})`}. The study stops; what was trained so far is in the last commit`,
+          `site ${site} is lost: no connection for ${Math.round(patienceMs / 1000)} s while the study waits for its ${what}${this.#lostWhy === '' ? '' : ` (its last one: ${this.#lostWhy})`}. The study stops; what was trained so far is in the last commit`,
         );
       }
       await this.#changedWithin(leftMs);

@@ -1,7 +1,15 @@
 // One study at the server, from the first hello to the last byte: admission, census, training in the study's order, validation and
 // selection after each epoch, the test part at the end, and what each party then gets.
 
-import { type Clock, DataError, ProtocolError, SeptumError, TransportError } from '../base/index.ts';
+import {
+  assert,
+  type Clock,
+  DataError,
+  ProtocolError,
+  SeptumError,
+  TimeoutError,
+  TransportError,
+} from '../base/index.ts';
 import type { Engine, EngineInfo } from '../engine/index.ts';
 import {
   checkPool,
@@ -238,10 +246,11 @@ export class StudyServer {
     });
     training.passed = copy;
     const store = plan.choices.when === 'detached' ? this.#options.activations : undefined;
+    assert(store || plan.choices.when !== 'detached', 'detached comes with a store of activations');
     const evaluator = new Evaluator(training, pooled.counts, scopes[0] ?? '', store);
 
     let waited = 0;
-    const detached = plan.choices.when === 'detached' ? await this.#uploads(pooled.counts) : undefined;
+    const detached = store ? await this.#uploads(pooled.counts, store) : undefined;
     for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
       const since = clock.nowMs();
       const waitedAtStart = this.#waitedMs;
@@ -298,7 +307,6 @@ export class StudyServer {
         sums[index] = (sums[index] as number) + (census.sums[index] ?? 0);
     }
     checkPool(plan, counts);
-    this.#pooledCounts = counts;
     const tensors = {
       counts: tensor(
         'int32',
@@ -308,7 +316,8 @@ export class StudyServer {
       classes: tensor('int32', [3, classCount], classes),
       sums: tensor('float64', [columns, 3], sums),
     };
-    await Promise.all(this.#links.map((link, site) => this.#sendPooled(link, site, tensors)));
+    await Promise.all(this.#links.map((link, site) => this.#sendPooled(link, site, counts, tensors)));
+    this.#pooledCounts = counts;
     this.#pooledTensors = tensors;
     const moments = Array.from({ length: columns }, (_, column) => {
       const { mean, sd } = meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0);
@@ -325,9 +334,13 @@ export class StudyServer {
 
   #pooledTensors: Readonly<Record<string, Tensor>> = {};
 
-  async #sendPooled(link: ServerSiteLink, site: number, tensors: Readonly<Record<string, Tensor>>): Promise<void> {
+  async #sendPooled(
+    link: ServerSiteLink,
+    site: number,
+    counts: readonly SiteCounts[],
+    tensors: Readonly<Record<string, Tensor>>,
+  ): Promise<void> {
     const facts = this.#facts[site] as ScriptFacts;
-    const counts = this.#pooledCounts ?? [];
     facts.counts = counts;
     const { activations } = this.#options;
     const own = counts[site];
@@ -342,28 +355,37 @@ export class StudyServer {
     return Math.ceil(pool / this.#plan.training.batch);
   }
 
-  async #uploads(counts: readonly SiteCounts[]) {
-    const { plan, activations, onEvent } = this.#options;
-    if (!activations) throw new TypeError('detached needs a store of activations');
+  async #uploads(counts: readonly SiteCounts[], store: ActivationStore) {
+    const { plan, onEvent } = this.#options;
     await Promise.all(
-      this.#links.map(async (link, site) => {
-        await this.#upload(link, site, counts[site] as SiteCounts, activations);
+      this.#links.map(async (_, site) => {
+        await (this.#uploading.get(site) ?? this.#upload(site, counts, store));
         onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' });
       }),
     );
-    return trainingPool(plan, counts, activations);
+    return trainingPool(plan, counts, store);
   }
 
-  /** One site's upload; a site process that starts over in the middle goes on after the chunks that the store holds. */
-  async #upload(link: ServerSiteLink, site: number, counts: SiteCounts, store: ActivationStore): Promise<void> {
+  /** Uploads that are going on, by site. */
+  readonly #uploading = new Map<number, Promise<void>>();
+
+  #upload(site: number, counts: readonly SiteCounts[], store: ActivationStore): Promise<void> {
+    const upload = this.#takeUpload(site, counts, store).finally(() => this.#uploading.delete(site));
+    this.#uploading.set(site, upload);
+    return upload;
+  }
+
+  /** One site's upload; a site process that starts over goes on after the chunks that the store holds. */
+  async #takeUpload(site: number, counts: readonly SiteCounts[], store: ActivationStore): Promise<void> {
+    const link = this.#links[site] as ServerSiteLink;
     for (;;) {
       const restarts = this.#restarts[site] ?? 0;
       try {
         if (restarts > 0) {
           await link.receive('census');
-          await this.#sendPooled(link, site, this.#pooledTensors);
+          await this.#sendPooled(link, site, counts, this.#pooledTensors);
         }
-        await receiveUpload(this.#plan, link, site, counts, store);
+        await receiveUpload(this.#plan, link, site, counts[site] as SiteCounts, store);
         return;
       } catch (error) {
         if ((this.#restarts[site] ?? 0) === restarts) throw error;
@@ -373,12 +395,15 @@ export class StudyServer {
 
   readonly #restarts: number[] = [];
 
-  /** `detached`: a site process that was started again may go on with its upload. */
+  /** `detached`: a site process that was started again goes on with its upload, or if that is done, waits for the end with the others. */
   #restart(site: number): boolean {
-    if (this.#plan.choices.when !== 'detached' || !this.#pooledCounts) return false;
+    const { activations } = this.#options;
+    if (this.#plan.choices.when !== 'detached' || !activations || !this.#pooledCounts) return false;
     this.#facts[site] = { counts: [], chunksHeld: 0 };
     this.#restarts[site] = (this.#restarts[site] ?? 0) + 1;
     this.#links[site]?.restart(this.#session(site));
+    // Whoever waits for this upload sees its failure, if somebody does.
+    if (!this.#uploading.has(site)) this.#upload(site, this.#pooledCounts, activations).catch(() => undefined);
     return true;
   }
 
@@ -471,22 +496,43 @@ export class StudyServer {
     const plan = this.#plan;
     const segments: Record<string, Readonly<Record<string, Tensor>>> = {};
     if (this.#best.segment) segments[''] = this.#best.segment;
+    const mayLeave = plan.choices.when === 'detached';
+    const handOverTo = async (link: ServerSiteLink, site: number): Promise<void> => {
+      if (plan.trunkToSites) {
+        for (const _ of inChunks(stateTensors('trunk', trunk.layout('trunk'), false))) {
+          await link.send('weights', { tensors: this.#best.trunk, scalars: [training.steps] });
+        }
+      }
+      if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
+        segments[plan.sites[site] ?? ''] = (await training.receiveSegment(site, false, mayLeave)).state;
+      }
+      await link.send('finish');
+      await link.drain(Math.min(30_000, this.#options.timeoutMs));
+    };
     await Promise.all(
-      this.#links.map(async (link, site) => {
-        if (plan.choices.when === 'detached' && !link.isNear) return;
-        if (plan.trunkToSites) {
-          for (const _ of inChunks(stateTensors('trunk', trunk.layout('trunk'), false))) {
-            await link.send('weights', { tensors: this.#best.trunk, scalars: [training.steps] });
-          }
-        }
-        if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
-          segments[plan.sites[site] ?? ''] = (await training.receiveSegment(site, false)).state;
-        }
-        await link.send('finish');
-        await link.drain(Math.min(30_000, this.#options.timeoutMs));
-      }),
+      this.#links.map((link, site) => (mayLeave ? this.#whileThere(link, site, handOverTo) : handOverTo(link, site))),
     );
     return segments;
+  }
+
+  /** `detached`: `work` with a site, from the start again if the site starts over, and not at all if it has left. */
+  async #whileThere(
+    link: ServerSiteLink,
+    site: number,
+    work: (link: ServerSiteLink, site: number) => Promise<void>,
+  ): Promise<void> {
+    for (;;) {
+      const restarts = this.#restarts[site] ?? 0;
+      try {
+        await this.#uploading.get(site);
+        if (!link.isNear) return;
+        return await work(link, site);
+      } catch (error) {
+        if ((this.#restarts[site] ?? 0) !== restarts) continue;
+        if (error instanceof TimeoutError) return;
+        throw error;
+      }
+    }
   }
 
   /** Bytes that came from the sites and went to them so far. */

@@ -192,12 +192,16 @@ export class Training {
     await Promise.all(this.options.links.map((_, site) => this.sendSegment(site)));
   }
 
-  /** Takes a site's segment (and head) with the optimizer's state. */
-  async receiveSegment(site: number, withSlots = true): Promise<{ state: Record<string, Tensor>; updates: number }> {
+  /** Takes a site's segment (and head), with the optimizer's state unless told otherwise. */
+  async receiveSegment(
+    site: number,
+    withSlots = true,
+    mayLeave = false,
+  ): Promise<{ state: Record<string, Tensor>; updates: number }> {
     const state: Record<string, Tensor> = {};
     let updates = 0;
     for (const _ of this.#segmentChunks(withSlots)) {
-      const { message } = await this.link(site).receive('weights');
+      const { message } = await this.link(site).receive('weights', mayLeave);
       for (const { name, tensor } of message.tensors) state[name] = tensor;
       updates = message.scalars[0] ?? 0;
     }

@@ -74,13 +74,12 @@ export class SiteLink {
 
   /** Sends the script's next line. Resolves when the transport has taken it; what is lost is sent again after a reconnect. */
   async send(kind: MessageKind, values: Values = {}): Promise<void> {
-    const composed = this.#options.session.compose(kind, values);
-    if (!this.#connection) {
-      await this.#open();
-      return;
-    }
+    const { session, signal } = this.#options;
+    // The first hello comes before the first line: position 0 says that this process is a new one.
+    const connection = this.#connection ?? (await this.#open());
+    const composed = session.compose(kind, values);
     try {
-      await this.#connection.send(encodeMessage(composed), this.#options.signal);
+      await connection.send(encodeMessage(composed), signal);
     } catch (error) {
       await this.#lost(error);
       await this.#open();
