@@ -49,7 +49,11 @@ const cases: Readonly<Record<CaseName, Case>> = {
   columns: { path: path, label: label, group: case_id, split: split } # slices of one case stay together
   classes: [non-covid, covid]
   positive: covid # the class whose probability is reported
-  image: { width: 64, height: 64, channels: 1, fit: stretch }
+  image:
+    width: 64
+    height: 64
+    channels: 1
+    fit: stretch # slices differ in shape; pad would keep theirs
   augment: { flipHorizontal: true, shift: 0.1, brightness: 0.05 } # of training images, at the site`,
   },
   'bone-xray': {
@@ -57,13 +61,17 @@ const cases: Readonly<Record<CaseName, Case>> = {
     dataPath: 'the folder with labels.csv and images/',
     network: `  name: ct-cnn # the first convolution, its ReLU and its pooling stay at the site
   options: { dropout: 0.5 }`,
-    training: (detached) => imageTraining(detached, { live: 25, detached: 8, passes: 5 }),
+    training: (detached) => imageTraining(detached, { live: 30, detached: 8, passes: 5 }),
     data: `  kind: images
   labels: labels.csv
   columns: { path: path, label: label, group: patient_id, split: split } # a patient's knees stay together
   classes: [normal, abnormal]
   positive: abnormal # the class whose probability is reported
-  image: { width: 64, height: 64, channels: 1, fit: stretch }
+  image:
+    width: 64
+    height: 64
+    channels: 1
+    pixels: { mean: [0.58], sd: [0.19] } # (pixel - mean) / sd, pixels being 0 … 1
   augment: { flipHorizontal: true, shift: 0.1, brightness: 0.05 } # of training images, at the site`,
   },
 };
