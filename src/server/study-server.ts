@@ -151,7 +151,7 @@ export class StudyServer {
   };
   #trainMs = 0;
   #records = 0;
-  #lossSum = 0;
+  #lossSums: number[] = [];
   #lossRecords = 0;
   #pooledCounts: readonly SiteCounts[] | undefined;
 
@@ -427,7 +427,9 @@ export class StudyServer {
   #step(report: StepReport): void {
     this.#records += report.records;
     if (report.loss !== null) {
-      this.#lossSum += report.loss * report.records;
+      // Replicas train side by side: a sum for each, so that the order in which their steps end changes no bit.
+      const replica = this.#plan.choices.trunk === 'averaged' ? (report.siteLosses[0]?.site ?? 0) : 0;
+      this.#lossSums[replica] = (this.#lossSums[replica] ?? 0) + report.loss * report.records;
       this.#lossRecords += report.records;
     }
     this.#options.onEvent?.({ kind: 'step', report });
@@ -445,8 +447,9 @@ export class StudyServer {
         segment: await this.#knownSegment(training),
       };
     }
-    const trainLoss = this.#lossRecords > 0 ? this.#lossSum / this.#lossRecords : (val?.trainLoss ?? null);
-    this.#lossSum = 0;
+    const lossSum = this.#plan.sites.reduce((sum, _, replica) => sum + (this.#lossSums[replica] ?? 0), 0);
+    const trainLoss = this.#lossRecords > 0 ? lossSum / this.#lossRecords : (val?.trainLoss ?? null);
+    this.#lossSums = [];
     this.#lossRecords = 0;
     const record: EpochRecord = { epoch, trainLoss, val, best: better };
     this.#history.push(record);

@@ -45,6 +45,8 @@ const pauseMsFirst = 50;
 const pauseMsMost = 5_000;
 /** How long the server may take to answer a hello. */
 const welcomeTimeoutMs = 10_000;
+/** How long a site looks for the reason why its connection was closed, most of which is here already. */
+const partingMs = 200;
 /** How long telling the server why the site closes may take. */
 const refusalTimeoutMs = 2_000;
 
@@ -81,8 +83,17 @@ export class SiteLink {
     try {
       await connection.send(encodeMessage(composed), signal);
     } catch (error) {
-      await this.#lost(error);
+      await this.#lost((await this.#partingWord(connection)) ?? error);
       await this.#open();
+    }
+  }
+
+  /** What the server said of why it closed a connection on which nothing more can be sent; undefined when it said nothing. */
+  async #partingWord(connection: Connection): Promise<unknown> {
+    try {
+      for (;;) await withDeadline((ended) => this.#next(connection, ended), partingMs, 'reading', this.#options.clock);
+    } catch (error) {
+      return error instanceof ProtocolError && error.code === 'refused-by-peer' ? error : undefined;
     }
   }
 
