@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addBench } from './commands/bench.ts';
 import { addDemo } from './commands/demo.ts';
 import { addEvaluate, addPredict } from './commands/model.ts';
 import { addRun } from './commands/run.ts';
@@ -21,7 +22,7 @@ const program = new Command('septum')
   .showHelpAfterError('(septum --help says more)')
   .configureHelp({ showGlobalOptions: false })
   .exitOverride();
-for (const add of [addDemo, addStudy, addRun, addServer, addSite, addEvaluate, addPredict]) add(program);
+for (const add of [addDemo, addStudy, addRun, addServer, addSite, addEvaluate, addPredict, addBench]) add(program);
 
 // A reader that has seen enough, such as `head`, ends the output in order.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -13,7 +13,7 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
 
 /** `7:2:1` */
 export function ratio(text: string): number[] {
-  if (!/^[1-9]\d{0,3}(:[1-9]\d{0,3})*$/.test(text))
+  if (!/^[1-9]\d{0,8}(:[1-9]\d{0,8})*$/.test(text))
     throw new InvalidArgumentError('expected whole numbers with colons between, like 7:2:1');
   return text.split(':').map(Number);
 }

@@ -8,6 +8,7 @@ import {
   type ServeOptions,
   serveStudy,
   serveToFolder,
+  StepTimer,
   type Study,
   underParent,
 } from '../study/index.ts';
@@ -39,9 +40,10 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
   return underParent(async (tell, signal) => {
     const result = await serveStudy({
       ...serveOptions(await readStudy(flags.study), flags, signal),
+      timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
       onEvent: (event) => tell({ kind: 'server', event }),
-      onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic }),
+      onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
     });
     const { trunk, segments, ...figures } = result;
     if (flags.handOver !== undefined) await handOver(flags.handOver, 'server', { trunk, segments });

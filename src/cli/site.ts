@@ -2,7 +2,16 @@
 
 import { readFile, rm } from 'node:fs/promises';
 import type { Manifest } from '../data/index.ts';
-import { handOver, hasParent, planOf, readStudy, takePart, type TakePartOptions, underParent } from '../study/index.ts';
+import {
+  handOver,
+  hasParent,
+  planOf,
+  readStudy,
+  StepTimer,
+  takePart,
+  type TakePartOptions,
+  underParent,
+} from '../study/index.ts';
 import type { SiteFlags } from './commands/site.ts';
 import { fail, interruption } from './exit.ts';
 import { Screen } from './screen.ts';
@@ -36,6 +45,7 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
     const stepsToo = options.planned.plan.choices.labels === 'site';
     const result = await takePart({
       ...options,
+      timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
       // With the labels at the server it reports every site's steps itself.
       onEvent: (event) => {
@@ -59,6 +69,7 @@ async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakeP
     url: flags.server,
     data: flags.data,
     manifest,
+    randomRecords: flags.randomRecords,
     skipBad: flags.skipBad,
     stateDir: flags.state,
     threads: flags.threads,

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { hostAndPort, seconds, wholeNumber } from '../options.ts';
+import { hostAndPort, ratio, seconds, wholeNumber } from '../options.ts';
 
 export interface ServerFlags {
   readonly study: string;
@@ -10,6 +10,7 @@ export interface ServerFlags {
   readonly threads?: number;
   readonly timeout?: number;
   readonly handOver?: string;
+  readonly timeSteps?: number[];
 }
 
 export function addServer(program: Command): void {
@@ -27,6 +28,7 @@ export function addServer(program: Command): void {
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024))
     .option('--timeout <seconds>', 'how long the study waits for a site that is lost (default: 60)', seconds)
     .addOption(new Option('--hand-over <folder>').hideHelp())
+    .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
     .addHelpText(
       'after',
       `

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { seconds, wholeNumber } from '../options.ts';
+import { ratio, seconds, wholeNumber } from '../options.ts';
 
 export interface SiteFlags {
   readonly server: string;
@@ -14,6 +14,8 @@ export interface SiteFlags {
   readonly skipBad?: number;
   readonly manifest?: string;
   readonly handOver?: string;
+  readonly timeSteps?: number[];
+  readonly randomRecords?: number;
 }
 
 export function addSite(program: Command): void {
@@ -35,6 +37,8 @@ export function addSite(program: Command): void {
     .option('--skip-bad <n>', 'go on although up to N records are bad, and say which', wholeNumber(0))
     .addOption(new Option('--manifest <file>').hideHelp())
     .addOption(new Option('--hand-over <folder>').hideHelp())
+    .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
+    .addOption(new Option('--random-records <n>').hideHelp().argParser(wholeNumber(1)))
     .addHelpText(
       'after',
       `

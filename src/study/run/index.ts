@@ -7,3 +7,7 @@ export { serveToFolder } from './serve-to-folder.ts';
 export { serveStudy, type ServeOptions } from './serve-study.ts';
 export { takePart, type TakePartOptions } from './take-part.ts';
 export { versions } from './versions.ts';
+export { type BenchOptions, measureUncut, splitSpeed, type SplitSpeed, type StepParts } from './bench.ts';
+export type { BenchSettings } from './bench-study.ts';
+export { StepTimer, type StepTimes } from './step-times.ts';
+export { uncutSpeed } from './uncut-speed.ts';

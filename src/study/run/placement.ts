@@ -10,12 +10,13 @@ const tinyNumbers = 1 << 16;
 
 /** How a study's server or site opens its engine. `threads` overrides the default: all cores at the server, one at a site. */
 export function enginePlacement(plan: Plan, role: 'server' | 'site', threads?: number): EngineOptions {
-  const tiny = isTiny(plan);
-  const usual = role === 'server' && !tiny ? availableParallelism() : 1;
-  return { placement: tiny ? 'inline' : 'worker', threads: threads ?? usual, spinning: false };
+  const inline = isInline(plan);
+  const usual = role === 'server' && !inline ? availableParallelism() : 1;
+  return { placement: inline ? 'inline' : 'worker', threads: threads ?? usual, spinning: false };
 }
 
-function isTiny(plan: Plan): boolean {
+/** Whether the study's network is so small that engines run in their process's own thread. */
+export function isInline(plan: Plan): boolean {
   const { segment, trunk, head } = plan.layouts;
   const parameters = [segment, trunk, head]
     .flatMap((layout) => layout?.groups ?? [])

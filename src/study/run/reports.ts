@@ -5,6 +5,7 @@ import { ConfigError, DataError, messageOf, SeptumError } from '../../base/index
 import type { EngineInfo } from '../../engine/index.ts';
 import type { ServerEvent, ServerResult } from '../../server/index.ts';
 import type { SiteEvent, SiteResult } from '../../site/index.ts';
+import type { StepTimes } from './step-times.ts';
 
 /** The server's result without its tensors, which go through a file. */
 export type ServerFigures = Omit<ServerResult, 'trunk' | 'segments'>;
@@ -14,7 +15,15 @@ export type Report =
   | { readonly kind: 'engine'; readonly info: EngineInfo }
   | { readonly kind: 'server'; readonly event: ServerEvent }
   | { readonly kind: 'site'; readonly event: SiteEvent }
-  | { readonly kind: 'traffic'; readonly bytesUp: number; readonly bytesDown: number }
+  | {
+      readonly kind: 'traffic';
+      readonly bytesUp: number;
+      readonly bytesDown: number;
+      /** The server's resident set. */
+      readonly residentBytes: number;
+    }
+  | { readonly kind: 'times'; readonly times: StepTimes }
+  | { readonly kind: 'uncut'; readonly samplesPerSecond: number }
   | { readonly kind: 'memory'; readonly peakBytes: number }
   | { readonly kind: 'server-done'; readonly figures: ServerFigures }
   | { readonly kind: 'site-done'; readonly figures: SiteFigures }

@@ -110,6 +110,8 @@ export class RunLog {
         this.#put('process-failed', { process, error: report.failure.error, code: report.failure.code });
         return;
       case 'traffic':
+      case 'times':
+      case 'uncut':
     }
   }
 

@@ -21,7 +21,7 @@ import { checkOutFolder, claimOutFolder } from './out-folder.ts';
 import { PartialRun } from './partial-run.ts';
 import type { Report, SiteFigures } from './reports.ts';
 import { RunLog } from './run-log.ts';
-import { StudyProcesses } from './study-processes.ts';
+import { runProcesses } from './study-processes.ts';
 import { type RunFacts, writePartialResults, writeResults } from './write-results.ts';
 
 export interface RunOptions {
@@ -104,29 +104,52 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     seen.take(event);
     onEvent?.(event);
   };
-  const processes = new StudyProcesses(options, planned, secret, tell);
   const secondsSoFar = (): number => (performance.now() - startMs) / 1000;
   try {
     tell({ kind: 'dealt', listing, dealing, manifests });
-    const { server: figures, sites } = await processes.run(manifests);
+    const {
+      server: figures,
+      sites,
+      peakBytes,
+    } = await runProcesses({
+      planned,
+      // A study that names a model file is read where it stands, for the file's path starts there.
+      studyFile: study.network.file === undefined ? join(out, 'study.yaml') : study.fileName,
+      stateDir: out,
+      secret,
+      serverArguments: options.serverThreads === undefined ? [] : ['--threads', String(options.serverThreads)],
+      siteArguments: await manifestArguments(manifests, data, secret),
+      timeoutMs: options.timeoutMs ?? 60_000,
+      signal,
+      tell,
+    });
     const server: ServerResult = { ...figures, ...(await collectWeights(plan.sites, secret)) };
     const seconds = secondsSoFar();
     const baselines = options.baseline ? await linearBaseline(study, plan, listing, data) : [];
-    const { peakBytes } = processes;
     const metrics = await writeResults(facts, { server, sites, peakBytes, seconds, baselines });
     const result: RunResult = { planned, listing, dealing, metrics, baselines, server, sites, seconds, peakBytes };
     log.finish(result);
     return result;
   } catch (error) {
-    await processes.end();
     log.fail(error);
     await writePartialResults(facts, seen, secondsSoFar(), error);
     throw error;
   } finally {
-    await processes.end();
     await rm(secret, { recursive: true, force: true });
     await log.close();
   }
+}
+
+/** Writes each site's list of records, and gives the arguments that name it. */
+async function manifestArguments(
+  manifests: readonly Manifest[],
+  data: string,
+  secret: string,
+): Promise<(site: string, index: number) => readonly string[]> {
+  const fileOf = (index: number): string => join(secret, `manifest-${index}.json`);
+  for (const [index, manifest] of manifests.entries())
+    await writeFile(fileOf(index), JSON.stringify(manifest), { mode: 0o600 });
+  return (_, index) => ['--data', data, '--manifest', fileOf(index)];
 }
 
 /** Trunk and segments as the processes handed them over; a site's own where the server was not given it. */

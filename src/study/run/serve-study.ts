@@ -11,6 +11,7 @@ import { listenWebSocket } from '../../transport/node/index.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
+import type { StepTimer } from './step-times.ts';
 
 export interface ServeOptions {
   readonly planned: PlannedStudy;
@@ -22,6 +23,8 @@ export interface ServeOptions {
   readonly threads?: number | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Times the steps. */
+  readonly timer?: StepTimer | undefined;
   readonly onEngine?: (info: EngineInfo) => void;
   readonly onEvent?: (event: ServerEvent) => void;
   /** Called now and then with the bytes that came and went. */
@@ -49,7 +52,8 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
       : undefined;
   const order =
     plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
-  const engine = closing.use(await openEngine({ ...enginePlacement(plan, 'server', options.threads), signal }));
+  const opened = closing.use(await openEngine({ ...enginePlacement(plan, 'server', options.threads), signal }));
+  const engine = options.timer?.watch(opened) ?? opened;
   options.onEngine?.(engine.info);
   const server = new StudyServer({
     plan,
@@ -70,7 +74,10 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
       : {}),
     commit: ({ epoch, tensors, ...meta }) =>
       commits.write('server', { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
-    ...(onEvent ? { onEvent } : {}),
+    onEvent: (event) => {
+      if (event.kind === 'step') options.timer?.step();
+      onEvent?.(event);
+    },
   });
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
   closing.defer(() => clearInterval(ticking));

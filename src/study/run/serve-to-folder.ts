@@ -44,7 +44,7 @@ export async function serveToFolder(
       ...options,
       onEngine: (info) => tell({ kind: 'engine', info }),
       onEvent: (event) => tell({ kind: 'server', event }),
-      onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic }),
+      onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
     });
     const seconds = secondsSoFar();
     const peakBytes = { server: process.resourceUsage().maxRSS * 1024 };

@@ -1,74 +1,103 @@
 // The server and the sites of one run as processes, from the first to the last.
 
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SeptumError } from '../../base/index.ts';
-import type { Manifest } from '../../data/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type Child, Children, type Ending } from './children.ts';
 import { errorFrom, type Report, type ServerFigures, type SiteFigures } from './reports.ts';
-import type { RunEvent, RunOptions } from './run-study.ts';
+import type { RunEvent } from './run-study.ts';
 
-/** The server and the sites of one run. */
-export class StudyProcesses {
-  readonly #options: RunOptions;
-  readonly #planned: PlannedStudy;
-  readonly #secret: string;
-  readonly #tell: (event: RunEvent) => void;
+/** What processes are started with. */
+export interface ProcessesOptions {
+  readonly planned: PlannedStudy;
+  readonly studyFile: string;
+  /** Where server and sites keep commits and activations. */
+  readonly stateDir: string;
+  /** A folder through which children hand over their tensors. */
+  readonly secret: string;
+  readonly serverArguments: readonly string[];
+  readonly siteArguments: (site: string, index: number) => readonly string[];
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly tell: (event: RunEvent) => void;
+}
+
+/** What processes had at the end. */
+export interface ProcessesOutcome {
+  readonly server: ServerFigures;
+  readonly sites: Readonly<Record<string, SiteFigures>>;
+  readonly peakBytes: Readonly<Record<string, number>>;
+}
+
+/**
+ * Starts a server and its sites and waits for their end. Throws what a process failed with, SeptumError `process-died` for one that
+ * died, or the signal's reason. When it settles, no process is left.
+ */
+export async function runProcesses(options: ProcessesOptions): Promise<ProcessesOutcome> {
+  const processes = new StudyProcesses(options);
+  try {
+    return await processes.run();
+  } finally {
+    await processes.end();
+  }
+}
+
+class StudyProcesses {
+  readonly #options: ProcessesOptions;
   readonly #children = new Children();
   readonly #uploaded = new Set<string>();
   readonly #sites: Record<string, SiteFigures> = {};
-  readonly peakBytes: Record<string, number> = {};
+  readonly #peakBytes: Record<string, number> = {};
   #server: ServerFigures | undefined;
   readonly #address = deferred<string>();
   readonly #failure = deferred<never>();
+  readonly #abort = (): void => this.#failure.reject(this.#options.signal?.reason);
 
-  constructor(options: RunOptions, planned: PlannedStudy, secret: string, tell: (event: RunEvent) => void) {
+  constructor(options: ProcessesOptions) {
     this.#options = options;
-    this.#planned = planned;
-    this.#secret = secret;
-    this.#tell = tell;
     this.#failure.promise.catch(() => undefined); // Whoever waits for the run sees it.
-    options.signal?.addEventListener('abort', () => this.#failure.reject(options.signal?.reason), { once: true });
+    options.signal?.addEventListener('abort', this.#abort, { once: true });
   }
 
-  /** Starts all processes and waits for their end. */
-  async run(
-    manifests: readonly Manifest[],
-  ): Promise<{ readonly server: ServerFigures; readonly sites: Readonly<Record<string, SiteFigures>> }> {
-    const { signal } = this.#options;
+  async run(): Promise<ProcessesOutcome> {
+    const { signal, planned, secret, stateDir, siteArguments, serverArguments } = this.#options;
     signal?.throwIfAborted();
-    const { plan } = this.#planned;
-    const server = await this.#start('server', this.#serverArguments());
+    const shared = this.#sharedArguments();
+    const server = await this.#start('server', [
+      ...['server', '--listen', '127.0.0.1:0', '--state', stateDir, '--hand-over', join(secret, 'server')],
+      ...[...shared, ...serverArguments],
+    ]);
     const url = await Promise.race([this.#address.promise, this.#failure.promise]);
     const sites = await Promise.all(
-      plan.sites.map(async (site, index) => {
-        const file = join(this.#secret, `manifest-${index}.json`);
-        await writeFile(file, JSON.stringify(manifests[index]), { mode: 0o600 });
-        return this.#start(site, this.#siteArguments(site, url, file));
-      }),
+      planned.plan.sites.map((site, index) =>
+        this.#start(site, [
+          ...['site', '--server', url, '--name', site, '--state', stateDir, '--hand-over', join(secret, 'sites')],
+          ...[...shared, ...siteArguments(site, index)],
+        ]),
+      ),
     );
     await Promise.race([server.ended, this.#failure.promise]);
     if (!this.#server) return this.#failure.promise;
     // Sites have what they need; those that left earlier are gone already.
     await Promise.race([Promise.all(sites.map(({ ended }) => ended)), this.#failure.promise]);
-    return { server: this.#server, sites: this.#sites };
+    return { server: this.#server, sites: this.#sites, peakBytes: this.#peakBytes };
   }
 
   /** Ends what still runs. */
   end(): Promise<void> {
+    this.#options.signal?.removeEventListener('abort', this.#abort);
     return this.#children.endAll();
   }
 
   async #start(name: string, commandArguments: readonly string[]): Promise<Child> {
     const child = await this.#children.start(name, commandArguments, (report) => this.#take(name, report));
-    this.#tell({ kind: 'started', process: name, pid: child.pid });
+    this.#options.tell({ kind: 'started', process: name, pid: child.pid });
     void child.ended.then((ending) => this.#ended(name, ending));
     return child;
   }
 
   #take(name: string, report: Report): void {
-    this.#tell({ kind: 'report', process: name, report });
+    this.#options.tell({ kind: 'report', process: name, report });
     switch (report.kind) {
       case 'server':
         if (report.event.kind === 'listening') this.#address.resolve(report.event.address);
@@ -81,7 +110,7 @@ export class StudyProcesses {
         this.#sites[name] = report.figures;
         break;
       case 'memory':
-        this.peakBytes[name] = report.peakBytes;
+        this.#peakBytes[name] = report.peakBytes;
         break;
       case 'failed':
         this.#failure.reject(errorFrom(name, report.failure));
@@ -89,12 +118,14 @@ export class StudyProcesses {
       case 'engine':
       case 'site':
       case 'traffic':
+      case 'times':
+      case 'uncut':
         break;
     }
   }
 
   #ended(name: string, ending: Ending): void {
-    this.#tell({ kind: 'ended', process: name, ending });
+    this.#options.tell({ kind: 'ended', process: name, ending });
     const done = name === 'server' ? this.#server !== undefined : name in this.#sites;
     // In a detached study a site may go once the server has its upload.
     if (done || this.#uploaded.has(name) || (name !== 'server' && this.#server !== undefined)) return;
@@ -108,32 +139,13 @@ export class StudyProcesses {
     );
   }
 
-  #serverArguments(): string[] {
-    const { serverThreads, timeoutMs, out } = this.#options;
-    const threads = serverThreads === undefined ? [] : ['--threads', String(serverThreads)];
+  #sharedArguments(): string[] {
+    const { planned, studyFile, timeoutMs } = this.#options;
+    const { seed, sites } = planned.plan;
     return [
-      'server',
-      ...['--state', out, '--listen', '127.0.0.1:0', '--timeout', String((timeoutMs ?? 60_000) / 1000)],
-      ...['--hand-over', join(this.#secret, 'server'), ...threads, ...this.#studyArguments()],
+      ...['--study', studyFile, '--seed', String(seed), '--sites', String(sites.length)],
+      ...['--timeout', String(timeoutMs / 1000)],
     ];
-  }
-
-  #siteArguments(site: string, url: string, manifest: string): string[] {
-    const { data, timeoutMs, out } = this.#options;
-    return [
-      'site',
-      ...['--server', url, '--name', site, '--data', data, '--manifest', manifest, '--state', out],
-      ...['--timeout', String((timeoutMs ?? 60_000) / 1000), '--hand-over', join(this.#secret, 'sites')],
-      ...this.#studyArguments(),
-    ];
-  }
-
-  #studyArguments(): string[] {
-    const { study, out } = this.#options;
-    const { plan } = this.#planned;
-    // A study that names a model file is read where it stands, for the file's path starts there.
-    const file = study.network.file === undefined ? join(out, 'study.yaml') : study.fileName;
-    return ['--study', file, '--seed', String(plan.seed), '--sites', String(plan.sites.length)];
   }
 }
 

@@ -16,6 +16,8 @@ import type { Study } from '../study-file.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
+import { randomData } from './random-data.ts';
+import type { StepTimer } from './step-times.ts';
 
 export interface TakePartOptions {
   readonly study: Study;
@@ -28,6 +30,10 @@ export interface TakePartOptions {
   readonly data: string;
   /** The records that are this site's; without it all that `data` holds are. */
   readonly manifest?: Manifest | undefined;
+  /** Instead of real records, so many random ones: to measure speed. */
+  readonly randomRecords?: number | undefined;
+  /** Times the steps. */
+  readonly timer?: StepTimer | undefined;
   /** How many bad records may be skipped. */
   readonly skipBad?: number | undefined;
   /** Where the site keeps its commits (commits/); without it it keeps none. */
@@ -56,10 +62,13 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
   const index = plan.sites.indexOf(site);
   if (index < 0)
     throw new ConfigError('bad-usage', `site ${site} is not in the study; its sites are ${plan.sites.join(', ')}`);
-  const manifest = options.manifest ?? (await ownManifest(options));
-  const data = await openSiteData(study.data, path, manifest);
+  const data =
+    options.randomRecords === undefined
+      ? await openSiteData(study.data, path, options.manifest ?? (await ownManifest(options)))
+      : randomData(plan, index, options.randomRecords);
   closing.defer(() => data.close());
-  const engine = closing.use(await openEngine({ ...enginePlacement(plan, 'site', options.threads), signal }));
+  const opened = closing.use(await openEngine({ ...enginePlacement(plan, 'site', options.threads), signal }));
+  const engine = options.timer?.watch(opened) ?? opened;
   options.onEngine?.(engine.info);
   const commits = stateDir === undefined ? undefined : await openFileCommitStore(join(stateDir, 'commits'));
   const agent = new SiteAgent({
@@ -79,7 +88,10 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
             commits.write(site, { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
         }
       : {}),
-    ...(onEvent ? { onEvent } : {}),
+    onEvent: (event) => {
+      if (event.kind === 'step') options.timer?.step();
+      onEvent?.(event);
+    },
   });
   return agent.run();
 }

@@ -1,0 +1,80 @@
+// `septum bench`.
+
+import { availableParallelism, cpus } from 'node:os';
+import { ConfigError } from '../base/index.ts';
+import {
+  type BenchOptions,
+  measureUncut,
+  planOf,
+  readStudy,
+  splitSpeed,
+  type SplitSpeed,
+  uncutSpeed,
+  underParent,
+  versions,
+} from '../study/index.ts';
+import type { BenchFlags, BenchUncutFlags } from './commands/bench.ts';
+import { bytesText, countText, figureText } from './amounts.ts';
+import { fail, interruption } from './exit.ts';
+import { Screen } from './screen.ts';
+
+/** Steps that take some ten seconds on two cores. */
+const usualSteps: Readonly<Record<string, { readonly steps: number; readonly warmUp: number }>> = {
+  'lipid-mlp': { steps: 4000, warmUp: 500 },
+  'ct-cnn': { steps: 150, warmUp: 20 },
+  'ct-1plus4': { steps: 20, warmUp: 3 },
+  'vgg19-64': { steps: 8, warmUp: 2 },
+  vgg19: { steps: 3, warmUp: 1 },
+};
+
+export async function bench(flags: BenchFlags): Promise<number> {
+  const screen = new Screen({ quiet: flags.json ?? false });
+  try {
+    for (const name of ['tls', 'ledger', 'commits'] as const)
+      if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
+    const { network, sites, batch, segments, serverThreads } = flags;
+    const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
+    const options: BenchOptions = {
+      network,
+      sites,
+      batch,
+      segments,
+      serverThreads,
+      steps: flags.steps ?? usual.steps,
+      warmUp: flags.warmUp ?? usual.warmUp,
+      signal: interruption(),
+    };
+    screen.line(`${network}, ${sites} sites, ${batch} records a site and step, ${options.steps} steps`);
+    const split = await splitSpeed(options);
+    if (!flags.json) tellSplit(screen, segments, split);
+    const mirrored = segments === 'mirrored' ? split : await splitSpeed({ ...options, segments: 'mirrored' });
+    if (segments !== 'mirrored') tellSplit(screen, 'mirrored', mirrored);
+    const uncut = await measureUncut(options);
+    screen.line(`uncut     ${countText(uncut)} samples/s`);
+    if (flags.json) {
+      const { samplesPerSecond, ...rest } = split;
+      const machine = { cores: availableParallelism(), cpu: cpus()[0]?.model ?? '', ...versions() };
+      const result = { samplesPerSecond, mirrored: mirrored.samplesPerSecond, uncut, ...rest };
+      const about = { network, sites, batch, segments, steps: options.steps, warmUp: options.warmUp, machine };
+      process.stdout.write(`${JSON.stringify({ ...result, ...about })}\n`);
+    }
+    return 0;
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+/** The uncut network, in a process of its own. */
+export function benchUncut(flags: BenchUncutFlags): Promise<number> {
+  return underParent(async (tell) => {
+    const planned = planOf(await readStudy(flags.study));
+    tell({ kind: 'uncut', samplesPerSecond: await uncutSpeed(planned, flags.warmUp, flags.steps) });
+  });
+}
+
+function tellSplit(screen: Screen, name: string, { samplesPerSecond, stepMs, where, ...rest }: SplitSpeed): void {
+  const { site, wire, trunk, waiting } = where;
+  screen.line(
+    `${name.padEnd(9)} ${countText(samplesPerSecond)} samples/s; a step takes ${figureText(stepMs)} ms: site ${figureText(site)}, wire ${figureText(wire)}, trunk ${figureText(trunk)}, waiting ${figureText(waiting)}; up ${bytesText(rest.bytesUpPerStep)}, down ${bytesText(rest.bytesDownPerStep)} a step; server’s peak memory ${bytesText(rest.serverPeakBytes)}`,
+  );
+}

@@ -1,0 +1,60 @@
+import { type Command, Option } from 'commander';
+import { wholeNumber } from '../options.ts';
+
+export interface BenchFlags {
+  readonly network: string;
+  readonly sites: number;
+  readonly batch: number;
+  readonly segments: 'private' | 'mirrored' | 'average';
+  readonly steps?: number;
+  readonly warmUp?: number;
+  readonly serverThreads?: number;
+  readonly tls?: true;
+  readonly ledger?: true;
+  readonly commits?: true;
+  readonly json?: true;
+}
+
+export interface BenchUncutFlags {
+  readonly study: string;
+  readonly warmUp: number;
+  readonly steps: number;
+}
+
+export function addBench(program: Command): void {
+  program
+    .command('bench')
+    .summary('speed on this machine')
+    .description(
+      'Trains on random records with the processes of a run and says how fast they are, beside the same with mirrored segments and the uncut network in one process.',
+    )
+    .option('--network <name>', 'lipid-mlp (7 inputs), ct-cnn (no dropout), vgg19-64, …', 'ct-cnn')
+    .option('--sites <n>', 'number of sites', wholeNumber(1, 1000), 3)
+    .option('--batch <n>', 'records a site gives to a step', wholeNumber(1, 100_000), 32)
+    .addOption(
+      new Option('--segments <how>', 'how the sites’ segments relate')
+        .choices(['private', 'mirrored', 'average'])
+        .default('private'),
+    )
+    .option('--steps <n>', 'steps that are timed (default: by the network’s size)', wholeNumber(2, 1_000_000))
+    .option('--warm-up <n>', 'steps before them (default: by the network’s size)', wholeNumber(1, 1_000_000))
+    .option('--server-threads <n>', 'threads of the server’s engine (default: all cores)', wholeNumber(1, 1024))
+    .option('--tls', 'with TLS (not in this version)')
+    .option('--ledger', 'with the ledger (not in this version)')
+    .option('--commits', 'with a commit at every step (not in this version)')
+    .option('--json', 'print one JSON object and nothing else on standard output')
+    .addHelpText('after', '\nExample:\n  septum bench --network vgg19-64 --sites 3 --batch 32 --json')
+    .action(async (flags: BenchFlags) => {
+      const { bench } = await import('../bench.ts');
+      process.exitCode = await bench(flags);
+    });
+  program
+    .command('bench-uncut', { hidden: true })
+    .requiredOption('--study <file>')
+    .requiredOption('--warm-up <n>', '', wholeNumber(1))
+    .requiredOption('--steps <n>', '', wholeNumber(1))
+    .action(async (flags: BenchUncutFlags) => {
+      const { benchUncut } = await import('../bench.ts');
+      process.exitCode = await benchUncut(flags);
+    });
+}

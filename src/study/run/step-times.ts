@@ -1,0 +1,60 @@
+// How long a process takes for a step, and what it does in that time: its engine's share and its own thread's.
+
+import { performance } from 'node:perf_hooks';
+import type { Engine } from '../../engine/index.ts';
+
+/** Totals since the process started, at the end of a step. */
+export interface StepTimes {
+  readonly steps: number;
+  /** Wall time. */
+  readonly ms: number;
+  /** Time in which the engine had work. */
+  readonly engineMs: number;
+  /** Time in which the process's own thread was busy: messages, copies, batches; with an engine in that thread its work too. */
+  readonly threadMs: number;
+}
+
+/** Counts steps, and takes the times when `at` of them are done. */
+export class StepTimer {
+  readonly #at: ReadonlySet<number>;
+  readonly #take: (times: StepTimes) => void;
+  readonly #start = performance.eventLoopUtilization();
+  #steps = 0;
+  #engineMs = 0;
+
+  constructor(at: readonly number[], take: (times: StepTimes) => void) {
+    this.#at = new Set(at);
+    this.#take = take;
+  }
+
+  step(): void {
+    this.#steps += 1;
+    if (!this.#at.has(this.#steps)) return;
+    const { active } = performance.eventLoopUtilization(this.#start);
+    this.#take({ steps: this.#steps, ms: performance.now(), engineMs: this.#engineMs, threadMs: active });
+  }
+
+  /** The engine, with its work timed. */
+  watch(engine: Engine): Engine {
+    const timed = async <T>(work: Promise<T>): Promise<T> => {
+      const since = performance.now();
+      try {
+        return await work;
+      } finally {
+        this.#engineMs += performance.now() - since;
+      }
+    };
+    return {
+      info: engine.info,
+      load: (graph) => engine.load(graph),
+      unload: (graph) => engine.unload(graph),
+      put: (tensors, options) => timed(engine.put(tensors, options)),
+      get: (names) => timed(engine.get(names)),
+      drop: (names) => engine.drop(names),
+      run: (run) => timed(engine.run(run)),
+      runAll: (runs) => timed(engine.runAll(runs)),
+      close: () => engine.close(),
+      [Symbol.asyncDispose]: () => engine.close(),
+    };
+  }
+}
