@@ -96,11 +96,9 @@ export class HostileProxy {
   /** Passes frames both ways until either end closes, or a bad frame is refused. */
   async #relay(relay: Relay, hello: Message): Promise<void> {
     const { up, down } = relay;
-    const both = [
-      this.#passOn(relay, 'down', up, down, hello).finally(() => down.close()),
-      this.#passOn(relay, 'up', down, up, hello).finally(() => up.close()),
-    ];
-    await Promise.all(both);
+    const downward = this.#passOn(relay, 'down', up, down, hello).then(() => down.close());
+    const upward = this.#passOn(relay, 'up', down, up, hello).then(() => up.close());
+    await Promise.all([downward, upward]);
   }
 
   async #passOn(relay: Relay, direction: 'up' | 'down', from: Connection, to: Connection, hello: Message) {

@@ -22,7 +22,7 @@ export async function bundleHost(): Promise<string> {
       outDir,
       target: 'node20',
       minify: false,
-      rollupOptions: { output: { entryFileNames: 'host.mjs' } },
+      rolldownOptions: { output: { entryFileNames: 'host.mjs' } },
     },
   });
   return outDir;

@@ -69,13 +69,13 @@ export class Injector {
     const dice = this.#dice;
     if (!seldom.has(honest.kind) && dice.uniform() < 0.7) return undefined;
     const base = dice.uniform() < 0.1 ? stray : honest;
-    const field = this.#poorest(base.kind, base === honest ? without : []);
-    const wanted = field !== undefined || this.injected < this.#wanted;
-    if (!wanted) return undefined;
-    if (field === undefined || dice.uniform() < 0.12) {
-      return this.#injection(direction, base.kind, 'bytes', wrongBytes(base, dice));
-    }
-    return this.#injection(direction, base.kind, field, frameOf(mutate(base, field, dice)));
+    const open = this.#poorest(base.kind, base === honest ? without : []);
+    // Kinds that have had their share give way to the others, but not wholly.
+    if (open === undefined && (this.injected >= this.#wanted || dice.uniform() < 0.95)) return undefined;
+    if (dice.uniform() < 0.12) return this.#injection(direction, base.kind, 'bytes', wrongBytes(base, dice));
+    const field =
+      open ?? dice.pick(Object.keys(this.hits[base.kind]!).filter((name) => !without.includes(name as Field)));
+    return this.#injection(direction, base.kind, field as Field, frameOf(mutate(base, field as Field, dice)));
   }
 
   /** Books what became of an injection; `code` is that of the peer's refusal, or `none` when it closed without a word. */

@@ -31,6 +31,8 @@ export interface PartySettings {
   readonly clock?: Clock;
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** Where the engine runs; inline unless said otherwise. */
+  readonly placement?: 'inline' | 'worker';
 }
 
 /** Waits between attempts are cut short; what time it is stays true. */
@@ -39,15 +41,24 @@ export const hastyClock: Clock = {
   sleep: (ms, signal) => systemClock.sleep(ms / 200, signal),
 };
 
+/** A clock by which time passes `factor` times as fast. */
+export function fastClock(factor: number): Clock {
+  return {
+    nowMs: () => systemClock.nowMs() * factor,
+    setTimer: (ms, call) => systemClock.setTimer(ms / factor, call),
+    sleep: (ms, signal) => systemClock.sleep(ms / factor, signal),
+  };
+}
+
 /** Runs the study's server on a listener to the end. */
 export async function serve(
   { plan, study }: Planned,
   listener: Listener,
-  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000 }: PartySettings = {},
+  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline' }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
   const tally: Tally = {};
-  const engine = await openEngine({ placement: 'inline', threads: 1 });
+  const engine = await openEngine({ placement, threads: 1 });
   try {
     const server = new StudyServer({
       plan,
@@ -80,11 +91,11 @@ export async function takePart(
   { plan, study, data }: Planned,
   index: number,
   connect: (signal: AbortSignal) => Promise<Connection>,
-  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000 }: PartySettings = {},
+  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline' }: PartySettings = {},
   onEvent: (event: SiteEvent) => void = () => undefined,
 ): Promise<Outcome> {
   const tally: Tally = {};
-  const engine = await openEngine({ placement: 'inline', threads: 1 });
+  const engine = await openEngine({ placement, threads: 1 });
   try {
     const agent = new SiteAgent({
       plan,
