@@ -27,6 +27,7 @@ const cases: readonly {
   readonly of: readonly Partial<Choices>[];
   readonly training: Training;
   readonly counts?: readonly number[];
+  readonly network?: TestStudy['network'];
 }[] = [
   { what: 'sampling: global', of: union, training: { sampling: 'global' } },
   {
@@ -41,6 +42,13 @@ const cases: readonly {
     of: union,
     training: { batch: 10, optimizer: { ...adam, weightDecay: 0.1 } },
     counts: [3, 90, 1],
+  },
+  {
+    what: 'dropout and a site that sits steps out',
+    of: union,
+    training: { batch: 8 },
+    counts: [30, 2, 8],
+    network: smallCnn,
   },
   { what: 'one site', of: [...union, ...turns, ...averaged, ...arrival], training: {}, counts: [50] },
   { what: 'steps of three records', of: union, training: { batch: 3, epochs: 1 }, counts: [7, 9, 8] },
@@ -72,12 +80,12 @@ const cases: readonly {
   { what: 'augmented passes', of: detached, training: { augmentPasses: 2 } },
 ];
 
-for (const { what, of, training, counts = [70, 20, 10] } of cases) {
+for (const { what, of, training, counts = [70, 20, 10], network = mlp } of cases) {
   describe(`a study with ${what}`, () => {
     it.each(of)('with $order and $segments segments', async (choices) => {
       // The U-shape takes its turn with the labels at the server.
       const labels = choices.when !== 'detached' && what.length % 2 === 0 ? 'site' : 'server';
-      await expectSameAsReference({ network: mlp, choices: { ...choices, labels }, counts, training });
+      await expectSameAsReference({ network, choices: { ...choices, labels }, counts, training });
     });
   });
 }
