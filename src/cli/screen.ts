@@ -10,7 +10,7 @@ export class Screen {
 
   constructor(options: { readonly quiet?: boolean; readonly stream?: NodeJS.WriteStream } = {}) {
     this.#stream = options.stream ?? process.stderr;
-    this.#live = this.#stream.isTTY === true && process.env['TERM'] !== 'dumb';
+    this.#live = this.#stream.isTTY && process.env['TERM'] !== 'dumb';
     this.#quiet = options.quiet ?? false;
   }
 

@@ -2,7 +2,7 @@
 
 import type { Plan } from '../../protocol/index.ts';
 import type { EpochRecord } from '../../server/index.ts';
-import { type MetricsFile } from '../metrics-file.ts';
+import type { MetricsFile } from '../metrics-file.ts';
 import { methodOf } from '../model-description.ts';
 import type { RunEvent } from './run-study.ts';
 

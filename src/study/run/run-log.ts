@@ -14,7 +14,7 @@ import { versions } from './versions.ts';
 export class RunLog {
   readonly #log: Log;
   readonly #startMs = performance.now();
-  #failure: unknown;
+  #failure: Error | undefined;
 
   private constructor(log: Log) {
     this.#log = log;
@@ -75,7 +75,7 @@ export class RunLog {
   /** Writes everything out. Throws DataError `bad-file` when an entry could not be written. */
   async close(): Promise<void> {
     await this.#log.close();
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure) throw this.#failure;
   }
 
   #report(process: string, report: Extract<RunEvent, { kind: 'report' }>['report']): void {
@@ -117,7 +117,7 @@ export class RunLog {
 
   #put(event: string, about: object): void {
     const seconds = Math.round(performance.now() - this.#startMs) / 1000;
-    this.#log.write(asJson({ event, seconds, ...about })).catch((error: unknown) => {
+    this.#log.write(asJson({ event, seconds, ...about })).catch((error: Error) => {
       this.#failure ??= error;
     });
   }

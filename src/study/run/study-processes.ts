@@ -64,15 +64,19 @@ class StudyProcesses {
     signal?.throwIfAborted();
     const shared = this.#sharedArguments();
     const server = await this.#start('server', [
-      ...['server', '--listen', '127.0.0.1:0', '--state', stateDir, '--hand-over', join(secret, 'server')],
-      ...[...shared, ...serverArguments],
+      'server',
+      ...given({ '--listen': '127.0.0.1:0', '--state': stateDir, '--hand-over': join(secret, 'server') }),
+      ...shared,
+      ...serverArguments,
     ]);
     const url = await Promise.race([this.#address.promise, this.#failure.promise]);
     const sites = await Promise.all(
       planned.plan.sites.map((site, index) =>
         this.#start(site, [
-          ...['site', '--server', url, '--name', site, '--state', stateDir, '--hand-over', join(secret, 'sites')],
-          ...[...shared, ...siteArguments(site, index)],
+          'site',
+          ...given({ '--server': url, '--name': site, '--state': stateDir, '--hand-over': join(secret, 'sites') }),
+          ...shared,
+          ...siteArguments(site, index),
         ]),
       ),
     );
@@ -142,11 +146,17 @@ class StudyProcesses {
   #sharedArguments(): string[] {
     const { planned, studyFile, timeoutMs } = this.#options;
     const { seed, sites } = planned.plan;
-    return [
-      ...['--study', studyFile, '--seed', String(seed), '--sites', String(sites.length)],
-      ...['--timeout', String(timeoutMs / 1000)],
-    ];
+    return given({
+      '--study': studyFile,
+      '--seed': String(seed),
+      '--sites': String(sites.length),
+      '--timeout': String(timeoutMs / 1000),
+    });
   }
+}
+
+function given(options: Readonly<Record<string, string>>): string[] {
+  return Object.entries(options).flat();
 }
 
 interface Deferred<T> {

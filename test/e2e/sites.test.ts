@@ -1,0 +1,86 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { folder, septum, start } from './septum.ts';
+import { table, tableStudy } from './studies.ts';
+
+describe('septum server and septum site', () => {
+  it('train together, each site with the records of its own folder', { timeout: 60_000 }, async () => {
+    const place = folder();
+    const study = tableStudy(place, 2);
+    const state = join(place, 'state');
+    const server = start(['server', '--study', study, '--state', state, '--timeout', '30']);
+    const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+) \(this machine only\)/);
+    const sites = [0, 1].map((site) => {
+      const data = join(place, `hospital-${site}.csv`);
+      writeFileSync(data, table(100, 1000 * site));
+      return start(['site', '--server', url, '--name', `site-${site + 1}`, '--study', study, '--data', data]);
+    });
+    const [served, ...took] = await Promise.all([server.ended, ...sites.map(({ ended }) => ended)]);
+    expect(served?.stderr).not.toContain('hospital-');
+    expect(served?.code).toBe(0);
+    for (const site of took) {
+      expect(site.stderr).toContain('Labels (diagnoses or target values) leave with the activations');
+      expect(site.code).toBe(0);
+    }
+    const metrics = JSON.parse(readFileSync(join(state, 'metrics.json'), 'utf8')) as {
+      splits: { test: { overall: { n: number; r2: number } } };
+    };
+    expect(metrics.splits.test.overall.n).toBe(40);
+    expect(metrics.splits.test.overall.r2).toBeGreaterThan(0.9);
+    for (const file of ['report.html', 'log.jsonl', 'model/joined.onnx'])
+      expect(existsSync(join(state, file))).toBe(true);
+    const other = join(place, 'other.yaml');
+    writeFileSync(other, readFileSync(study, 'utf8').replace('epochs: 30', 'epochs: 31'));
+    const refused = await septum(['server', '--study', other, '--state', state]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('holds another study');
+  });
+
+  it('a server names the site that it waits for, and stops when it stays away', { timeout: 60_000 }, async () => {
+    const place = folder();
+    const study = tableStudy(place, 2);
+    const server = await septum(['server', '--study', study, '--state', join(place, 'state'), '--timeout', '1']);
+    expect(server.stderr).toContain('site site-1 is lost: no connection for 1 s');
+    expect(server.code).toBe(1);
+  });
+
+  it('a site whose study file differs is refused', { timeout: 60_000 }, async () => {
+    const place = folder();
+    const study = tableStudy(place, 1);
+    const data = join(place, 'records.csv');
+    writeFileSync(data, table(100));
+    const other = join(place, 'other.yaml');
+    writeFileSync(other, readFileSync(study, 'utf8').replace('0.01', '0.02'));
+    const server = start(['server', '--study', study, '--state', join(place, 'state'), '--timeout', '5']);
+    const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
+    const site = await septum(['site', '--server', url, '--name', 'site-1', '--study', other, '--data', data]);
+    expect(site.stderr).toMatch(/another plan/);
+    expect(site.code).toBe(1);
+    server.child.kill('SIGINT');
+    expect((await server.ended).code).toBe(1);
+  });
+
+  it('speak on this machine only', async () => {
+    const place = folder();
+    const study = tableStudy(place, 1);
+    const server = await septum(['server', '--study', study, '--state', join(place, 's'), '--listen', '0.0.0.0:0']);
+    expect(server.stderr).toContain('loopback');
+    expect(server.code).toBe(2);
+    const data = join(place, 'records.csv');
+    writeFileSync(data, table(100));
+    const site = await septum([
+      'site',
+      '--server',
+      'ws://10.0.0.1:7700',
+      '--name',
+      'site-1',
+      '--study',
+      study,
+      '--data',
+      data,
+    ]);
+    expect(site.stderr).toContain('loopback');
+    expect(site.code).toBe(2);
+  });
+});
