@@ -1,0 +1,247 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ProtocolError, sha256Hex } from '../base/index.ts';
+import { bytesOf, type Tensor, tensor, zeros } from '../tensor/index.ts';
+import { planStudy } from '../../test/harness/study.ts';
+import { allowedChoices, type Choices, describeChoices } from './choices.ts';
+import { message, type Message, type TensorSpec } from './message.ts';
+import type { Plan } from './plan.ts';
+import { type Exchange, type ScriptFacts, type SiteCounts, siteScript } from './script.ts';
+import { Session, type Values } from './session.ts';
+
+const counts: readonly SiteCounts[] = [
+  { train: 9, val: 2, test: 1 },
+  { train: 4, val: 1, test: 1 },
+];
+
+function planOf(choices: Partial<Choices>): Plan {
+  return planStudy({ choices, counts: [9, 4], training: { batch: 4, epochs: 2, augmentPasses: 5 } }).plan;
+}
+
+const plans = allowedChoices()
+  .filter(({ when, segmentSeed }) => when !== 'buffered' && segmentSeed === 'study')
+  .map((choices) => ({ name: describeChoices(choices), plan: planOf(choices) }));
+
+/** One side with its own facts; the site learns them with `pooled`. */
+class Side {
+  readonly facts: ScriptFacts = { counts: [], chunksHeld: 0 };
+  readonly session: Session;
+  readonly accepted: Exchange[] = [];
+  readonly composed: Message[] = [];
+
+  constructor(role: 'site' | 'server', plan: Plan) {
+    this.session = new Session(role, siteScript(plan, 0, this.facts));
+  }
+
+  compose(): Message {
+    const line = this.session.expected!;
+    if (line.kind === 'pooled') this.facts.counts = counts;
+    const made = this.session.compose(line.kind, valuesOf(line));
+    this.composed.push(made);
+    return made;
+  }
+
+  accept(received: Message): void {
+    this.accepted.push(
+      this.session.accept(received, ({ kind }) => {
+        if (kind === 'pooled') this.facts.counts = counts;
+      }),
+    );
+  }
+}
+
+/** Some values for a line, not the same from line to line. */
+function valuesOf({ tensors, scalars, digest, step }: Exchange): Values {
+  const filled = tensors.map(({ name, dtype, dims }): [string, Tensor] => {
+    const value = zeros(dtype, dims);
+    if (dtype === 'float32') (value.data as Float32Array).fill(step + 0.5);
+    return [name, value];
+  });
+  return {
+    tensors: Object.fromEntries(filled),
+    scalars: new Array<number>(scalars).fill(step),
+    ...(digest ? { digest: sha256Hex(...filled.map(([, value]) => bytesOf(value))) } : {}),
+  };
+}
+
+/** Brings both sides to the line at which `until` says so, or to the end. Returns that line. */
+function advance(site: Side, server: Side, until: (line: Exchange) => boolean): Exchange | undefined {
+  for (let line = site.session.expected; line; line = site.session.expected) {
+    if (until(line)) return line;
+    const [from, to] = line.direction === 'up' ? [site, server] : [server, site];
+    to.accept(from.compose());
+  }
+  return undefined;
+}
+
+describe.each(plans)('two sides of $name', ({ plan }) => {
+  it('come to the end together, line by line', () => {
+    const [site, server] = [new Side('site', plan), new Side('server', plan)];
+    advance(site, server, () => false);
+    expect(site.session.expected).toBeUndefined();
+    expect(server.session.expected).toBeUndefined();
+    expect(site.session.position).toBe(server.session.position);
+    expect(site.session.position).toBe([...siteScript(plan, 0, { counts, chunksHeld: 0 })].length);
+  });
+
+  it('take every line once and with the same bytes, however often and wherever the connection breaks', () => {
+    fc.assert(
+      fc.property(fc.infiniteStream(fc.nat({ max: 9 })), (choices) => {
+        const [site, server] = [new Side('site', plan), new Side('server', plan)];
+        let [up, down]: [Message[], Message[]] = [[], []];
+        const firstSent = new Map<string, Message>();
+        const put = (queue: Message[], way: string, sent: Message) => {
+          const key = `${way} ${sent.sequence}`;
+          expect(firstSent.get(key) ?? sent).toBe(sent); // Sent again: the very same message, not one made anew.
+          firstSent.set(key, sent);
+          queue.push(sent);
+        };
+        const unfinished = () => site.session.expected !== undefined || server.session.expected !== undefined;
+        for (let turns = 0; unfinished(); turns++) {
+          expect(turns).toBeLessThan(20_000);
+          const { value: choice } = choices.next() as { value: number };
+          if (choice === 0) {
+            // What is on its way is lost. The site says where it stands, the server answers, and both send again what may be missing.
+            [up, down] = [[], []];
+            const [siteAt, serverAt] = [site.session.position, server.session.position];
+            for (const again of server.session.resendFrom(siteAt)) put(down, 'down', again);
+            for (const again of site.session.resendFrom(serverAt)) put(up, 'up', again);
+          } else if (choice <= 3 && site.session.mayCompose) put(up, 'up', site.compose());
+          else if (choice <= 6 && server.session.mayCompose) put(down, 'down', server.compose());
+          else if (choice <= 8 && up.length > 0) server.accept(up.shift()!);
+          else if (down.length > 0) site.accept(down.shift()!);
+        }
+        const script = [...siteScript(plan, 0, { counts, chunksHeld: 0 })];
+        expect(server.accepted).toEqual(script.filter((line) => line.direction === 'up'));
+        expect(site.accepted).toEqual(script.filter((line) => line.direction === 'down'));
+      }),
+      { numRuns: 5 },
+    );
+  });
+
+  it('refuse every message that is not exactly the next line, and stay where they were', () => {
+    const [site, server] = [new Side('site', plan), new Side('server', plan)];
+    for (let line = site.session.expected; line; line = site.session.expected) {
+      const [from, to] = line.direction === 'up' ? [site, server] : [server, site];
+      const good = from.compose();
+      for (const [what, bad] of spoilt(good, line)) {
+        const refuse = () => to.accept(bad);
+        expect(refuse, `${line.kind} with ${what}`).toThrow(ProtocolError);
+        expect(to.session.position).toBe(good.sequence);
+      }
+      to.accept(good);
+    }
+    expect(server.session.expected).toBeUndefined();
+  });
+});
+
+/** The message with one thing wrong at a time. */
+function spoilt(good: Message, line: Exchange): (readonly [string, Message])[] {
+  const bad: (readonly [string, Message])[] = [
+    ['another kind', { ...good, kind: good.kind === 'finish' ? 'verdict' : 'finish' }],
+    ['the sequence before', { ...good, sequence: good.sequence - 1 }],
+    ['the sequence after', { ...good, sequence: good.sequence + 1 }],
+    ['another epoch', { ...good, epoch: good.epoch + 1 }],
+    ['another step', { ...good, step: good.step + 1 }],
+    ['another part', { ...good, part: good.part + 1 }],
+    ['another chunk', { ...good, chunk: good.chunk + 1 }],
+    ['a site', { ...good, site: 'A' }],
+    ['a plan', { ...good, plan: '00' }],
+    ['a text', { ...good, text: 'x' }],
+    ['another digest', { ...good, digest: line.digest ? '00'.repeat(32) : '00' }],
+    ['one scalar more', { ...good, scalars: [...good.scalars, 0] }],
+    ['one tensor more', { ...good, tensors: [...good.tensors, { name: 'more', tensor: zeros('float32', [1]) }] }],
+  ];
+  if (line.digest) bad.push(['no digest', { ...good, digest: '' }]);
+  if (line.scalars > 0) {
+    bad.push(['one scalar less', { ...good, scalars: good.scalars.slice(1) }]);
+    bad.push(['a scalar that is not finite', { ...good, scalars: good.scalars.map(() => Number.NaN) }]);
+  }
+  line.tensors.forEach((spec, index) => {
+    const instead = (name: string, value: Tensor): Message => ({
+      ...good,
+      tensors: good.tensors.map((named, place) => (place === index ? { name, tensor: value } : named)),
+    });
+    const value = good.tensors[index]!.tensor;
+    bad.push([`${spec.name} left out`, { ...good, tensors: good.tensors.filter((_, place) => place !== index) }]);
+    bad.push([`${spec.name} by another name`, instead(`${spec.name}'`, value)]);
+    bad.push([`${spec.name} of another type`, instead(spec.name, zeros('float16', spec.dims))]);
+    bad.push([
+      `${spec.name} a row longer`,
+      instead(spec.name, zeros(spec.dtype, [(spec.dims[0] ?? 0) + 1, ...spec.dims.slice(1)])),
+    ]);
+    bad.push([`${spec.name} with a dimension more`, instead(spec.name, { ...value, dims: [...value.dims, 1] })]);
+    bad.push(
+      ...badValues(spec, value).map(([what, data]) => [`${spec.name} with ${what}`, instead(spec.name, data)] as const),
+    );
+  });
+  return bad;
+}
+
+/** A value out of range in the last place, with nothing else changed. */
+function badValues(spec: TensorSpec, { dtype, dims, data }: Tensor): (readonly [string, Tensor])[] {
+  const last = (value: number): Tensor => {
+    const copy = data.slice() as Float32Array<ArrayBuffer>;
+    copy[copy.length - 1] = value;
+    return { dtype, dims, data: copy };
+  };
+  if (dtype === 'float32' || dtype === 'float64')
+    return [
+      ['a NaN', last(Number.NaN)],
+      ['an infinity', last(Number.NEGATIVE_INFINITY)],
+    ];
+  if (spec.below === undefined) return [];
+  return [
+    ['a value below zero', last(-1)],
+    ['a value at the bound', last(spec.below)],
+  ];
+}
+
+describe('a session', () => {
+  const plan = planOf({});
+
+  it('refuses what comes while it is its own turn, and after the end', () => {
+    const [site, server] = [new Side('site', plan), new Side('server', plan)];
+    expect(() => site.accept(message('pooled'))).toThrow(expect.objectContaining({ code: 'out-of-order' }));
+    advance(site, server, () => false);
+    expect(() => site.accept(message('finish'))).toThrow(expect.objectContaining({ code: 'out-of-order' }));
+  });
+
+  it('accepts floats however large as long as they are finite', () => {
+    const [site, server] = [new Side('site', plan), new Side('server', plan)];
+    const line = advance(site, server, ({ kind }) => kind === 'parameter-gradient')!;
+    const huge = Object.fromEntries(
+      line.tensors.map(({ name, dims }) => [name, tensor('float32', dims, zeros('float32', dims).data.fill(3e38))]),
+    );
+    server.accept(site.session.compose('parameter-gradient', { tensors: huge }));
+    expect(server.session.position).toBe(site.session.position);
+  });
+
+  it('asks the inspector before it moves on', () => {
+    const [site, server] = [new Side('site', plan), new Side('server', plan)];
+    const census = site.compose();
+    const inspect = () => {
+      throw new ProtocolError('bad-field', 'no');
+    };
+    expect(() => server.session.accept(census, inspect)).toThrow('no');
+    expect(server.session.position).toBe(0);
+    expect(server.session.accept(census).kind).toBe('census');
+  });
+
+  it('cannot be brought together with a peer that forgot what it had confirmed, or knows what was never sent', () => {
+    const [site, server] = [new Side('site', plan), new Side('server', plan)];
+    advance(site, server, ({ kind, step }) => kind === 'activations' && step === 1);
+    const at = site.session.position;
+    expect(server.session.resendFrom(at).length).toBe(0);
+    expect(() => server.session.resendFrom(1)).toThrow(expect.objectContaining({ code: 'out-of-order' }));
+    expect(() => server.session.resendFrom(at + 2)).toThrow(ProtocolError);
+    expect(() => site.session.resendFrom(at + 1)).toThrow(ProtocolError);
+  });
+
+  it('takes a composer’s mistake for a mistake of the program', () => {
+    const site = new Side('site', plan);
+    expect(() => site.session.compose('verdict')).toThrow('internal');
+    expect(() => site.session.compose('census', { tensors: {} })).toThrow('internal');
+    expect(site.session.position).toBe(0);
+  });
+});
