@@ -22,9 +22,9 @@ export class RunLog {
 
   static async open(
     path: string,
-    about: { readonly plan: Plan; readonly method: string; readonly data?: string },
+    about: { readonly plan: Plan; readonly method: string; readonly data?: string; readonly skipBad?: number },
   ): Promise<RunLog> {
-    const { plan, method, data } = about;
+    const { plan, method, data, skipBad } = about;
     const log = new RunLog(await openFileLog(path));
     log.#put('run', {
       time: new Date().toISOString(),
@@ -33,7 +33,7 @@ export class RunLog {
       seed: plan.seed,
       sites: plan.sites,
       plan: planHash(plan),
-      ...(data === undefined ? {} : { data }),
+      ...(data === undefined ? {} : { data, skipBad: skipBad ?? 0 }),
       ...versions(),
     });
     return log;

@@ -96,7 +96,12 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
 
   const { synthetic } = listing;
   const facts: RunFacts = { planned, out, synthetic, local: { listing, dealing, manifests, data } };
-  const log = await RunLog.open(join(out, 'log.jsonl'), { plan, method: study.method, data });
+  const log = await RunLog.open(join(out, 'log.jsonl'), {
+    plan,
+    method: study.method,
+    data,
+    skipBad: options.skipBad ?? 0,
+  });
   const seen = new PartialRun(plan);
   const secret = await mkdtemp(join(tmpdir(), 'septum-'));
   const tell = (event: RunEvent): void => {
