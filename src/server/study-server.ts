@@ -12,6 +12,7 @@ import {
 } from '../base/index.ts';
 import type { Engine, EngineInfo } from '../engine/index.ts';
 import {
+  type Census,
   checkPool,
   checkUpdates,
   classCountOf,
@@ -290,9 +291,12 @@ export class StudyServer {
     const classes = new Int32Array(3 * classCount);
     const sums = new Float64Array(3 * columns);
     const counts: SiteCounts[] = [];
-    for (const [site, link] of this.#links.entries()) {
-      const { message } = await link.receive('census');
-      const census = readCensus(message);
+    const taken = this.#links.map((): { census?: Census; restarts: number } => ({ restarts: -1 }));
+    const missing = () => taken.findIndex(({ restarts }, site) => restarts !== (this.#restarts[site] ?? 0));
+    for (let site = missing(); site >= 0; site = missing()) taken[site] = await this.#censusOf(site);
+    // From here to the next wait all is done at once: a site that starts over comes before it or after it.
+    for (const [site, { census }] of taken.entries()) {
+      assert(census, 'every site has sent its census');
       const { train } = census.counts;
       if (train < plan.minCount) {
         throw new DataError(
@@ -316,9 +320,10 @@ export class StudyServer {
       classes: tensor('int32', [3, classCount], classes),
       sums: tensor('float64', [columns, 3], sums),
     };
-    await Promise.all(this.#links.map((link, site) => this.#sendPooled(link, site, counts, tensors)));
     this.#pooledCounts = counts;
     this.#pooledTensors = tensors;
+    this.#restarts.length = 0;
+    await Promise.all(this.#links.map((link, site) => this.#sendPooled(link, site, counts, tensors)));
     const moments = Array.from({ length: columns }, (_, column) => {
       const { mean, sd } = meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0);
       return [mean, sd] as const;
@@ -330,6 +335,19 @@ export class StudyServer {
       stepsPerEpoch: this.#stepsPerEpoch(counts),
     });
     return { counts, classes: Array.from(classes.subarray(0, classCount)), moments };
+  }
+
+  /** A site's census, and how often the site had started over by then. */
+  async #censusOf(site: number): Promise<{ census: Census; restarts: number }> {
+    const link = this.#links[site] as ServerSiteLink;
+    for (;;) {
+      const restarts = this.#restarts[site] ?? 0;
+      try {
+        return { census: readCensus((await link.receive('census')).message), restarts };
+      } catch (error) {
+        if ((this.#restarts[site] ?? 0) === restarts) throw error;
+      }
+    }
   }
 
   #pooledTensors: Readonly<Record<string, Tensor>> = {};
@@ -395,15 +413,20 @@ export class StudyServer {
 
   readonly #restarts: number[] = [];
 
-  /** `detached`: a site process that was started again goes on with its upload, or if that is done, waits for the end with the others. */
+  /**
+   * A site process that was started again: before all have sent their census it is as any; later it goes on in `detached` only, with its
+   * upload, or if that is done waits for the end with the others.
+   */
   #restart(site: number): boolean {
     const { activations } = this.#options;
-    if (this.#plan.choices.when !== 'detached' || !activations || !this.#pooledCounts) return false;
+    const counts = this.#pooledCounts;
+    const store = this.#plan.choices.when === 'detached' ? activations : undefined;
+    if (counts && !store) return false;
     this.#facts[site] = { counts: [], chunksHeld: 0 };
     this.#restarts[site] = (this.#restarts[site] ?? 0) + 1;
     this.#links[site]?.restart(this.#session(site));
     // Whoever waits for this upload sees its failure, if somebody does.
-    if (!this.#uploading.has(site)) this.#upload(site, this.#pooledCounts, activations).catch(() => undefined);
+    if (counts && store && !this.#uploading.has(site)) this.#upload(site, counts, store).catch(() => undefined);
     return true;
   }
 

@@ -8,6 +8,7 @@ import { trainReference } from '../reference/index.ts';
 import { trainUncut, uncutUnion } from '../reference/uncut.ts';
 import { expectSameBits } from './bits.ts';
 import { expectLearnt, expectSameNetwork, splitParameters } from './compare.ts';
+import type { Told } from './party.ts';
 import { compileParties, Parties, type Party, serverResult, siteResult } from './processes.ts';
 
 beforeAll(compileParties);
@@ -51,6 +52,20 @@ describe('a server and three sites as processes', () => {
     expectLearnt(uncut, tolerance);
     expectSameNetwork(splitParameters(planned.plan, { ...inMemory, server, sites }, 0), uncut.end, tolerance);
   });
+});
+
+it('a site that is started again before all sites are there takes part as if nothing had been', async () => {
+  const test: TestStudy = { counts: [20, 15, 10] };
+  await using parties = await Parties.open(test);
+  for (let starts = 0; starts < 2; starts++) {
+    const first = parties.site(0);
+    await first.heard(isConnected);
+    await first.kill();
+  }
+  const sites = [0, 1, 2].map((index) => parties.site(index));
+  const server = await serverResult(parties.server);
+  for (const site of sites) await siteResult(site);
+  expectSameBits(server.trunk, (await runInMemory(planStudy(test))).server.trunk, 'trunk');
 });
 
 describe('a detached study', () => {
@@ -108,6 +123,10 @@ describe('a detached study', () => {
     expect(server.segments).toEqual({});
   });
 });
+
+function isConnected(told: Told): true | undefined {
+  return told.kind === 'site-event' && told.event.kind === 'connected' ? true : undefined;
+}
 
 /** Finds the moment at which a site has sent this chunk. */
 function uploadedAtLeast(chunk: number): Parameters<Party['heard']>[0] {
