@@ -12,7 +12,7 @@ import { count, type Outcome, type Tally } from './party.ts';
 const wanted = Number(process.env['SEPTUM_FUZZ'] ?? 1000);
 const seed = Number(process.env['SEPTUM_SEED'] ?? 1);
 /** Bad frames for each field of each kind. */
-const share = Math.max(4, Math.ceil(wanted / 200));
+const share = wanted >= 10_000 ? 50 : 4;
 const growthBytesMax = 50e6;
 
 const small = { batch: 20, epochs: 2 };
@@ -98,7 +98,16 @@ test(
     const undisturbed = new Map<string, ReturnType<typeof resultsOf>>();
     for (const [name, study] of Object.entries(studies)) undisturbed.set(name, resultsOf(await runStudy(study)));
     const quiet = await runStudy(beside);
-    const before = { servers: await servers.memory(), sites: await sites.memory() };
+    const before = { server: await servers.memory(), sites: await sites.memory() };
+    // The most that a process holds at any moment, over what it held when all kinds of study had run once.
+    const growth = { server: 0, sites: 0 };
+    const measure = async (): Promise<void> => {
+      for (const [who, host] of [
+        ['server', servers],
+        ['sites', sites],
+      ] as const)
+        growth[who] = Math.max(growth[who], (await host.memory()).peakBytes - before[who].residentBytes);
+    };
 
     const atServer: Tally = {};
     const atSites: Tally = {};
@@ -121,13 +130,8 @@ test(
         for (const { tally } of run.sites)
           for (const [what, times] of Object.entries(tally)) count(atSites, what, times);
       }
+      await measure();
     }
-    const after = { servers: await servers.memory(), sites: await sites.memory() };
-    // The most that a process held at any moment, over what it held when all kinds of study had run once.
-    const growth = {
-      server: after.servers.peakBytes - before.servers.residentBytes,
-      sites: after.sites.peakBytes - before.sites.residentBytes,
-    };
     console.log(
       JSON.stringify(
         {
