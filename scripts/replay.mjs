@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { openEngine } from '../dist/engine/node/index.js';
 import { isBetter, metricsOf } from '../dist/metrics/index.js';
-import { classWeights, evaluationRows, meanAndSd, outputMeaning } from '../dist/protocol/index.js';
+import { classWeights, meanAndSd, outputMeaning } from '../dist/protocol/index.js';
 import { poolBatches, unionBatches } from './replay/batches.mjs';
 import { openSites, readRun } from './replay/run-folder.mjs';
 import { openUncut } from './replay/uncut.mjs';
@@ -36,7 +36,7 @@ try {
     ? run.compiled.parts.segment.layout.groups.flatMap((group) => group.members.map(({ name }) => name))
     : [];
   const network = await openUncut(run, engine, { ...pool, frozen });
-  const batches = detached ? await poolBatches(plan, data, evaluationRows(plan)) : unionBatches(plan, data);
+  const batches = detached ? await poolBatches(plan, data) : unionBatches(plan, data);
   report(await train(network, batches));
 } finally {
   await engine.close();

@@ -51,22 +51,18 @@ export function unionBatches(plan, data) {
 }
 
 /** `detached`: the pool of all sites' records, plain and in each augmented pass, as they were uploaded. */
-export async function poolBatches(plan, data, rowsOfChunk) {
+export async function poolBatches(plan, data) {
   const { seed } = plan;
   const width = elementCount(plan.network.inputDims);
   const pool = [];
   for (const [site, { parts }] of data.entries()) {
     const { train } = parts;
-    let chunk = 0;
+    const rows = Array.from({ length: train.count }, (_, row) => row);
     for (let pass = 0; pass <= plan.training.augmentPasses; pass++) {
-      for (let from = 0; from < train.count; from += rowsOfChunk, chunk++) {
-        const rows = Array.from({ length: Math.min(rowsOfChunk, train.count - from) }, (_, row) => from + row);
-        const key = { studySeed: seed, siteIndex: site, epoch: pass, batchIndex: chunk };
-        const x = await (pass > 0 ? train.load(rows, key) : train.load(rows));
-        rows.forEach((row, at) =>
-          pool.push({ x: x.data.subarray(at * width, (at + 1) * width), label: train.labels[row] }),
-        );
-      }
+      const key = { studySeed: seed, siteIndex: site, epoch: 0, batchIndex: pass };
+      const x = await (pass > 0 ? train.load(rows, key) : train.load(rows));
+      for (const row of rows)
+        pool.push({ x: x.data.subarray(row * width, (row + 1) * width), label: train.labels[row] });
     }
   }
   const stepsPerEpoch = Math.ceil(pool.length / plan.training.batch);
