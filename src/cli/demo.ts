@@ -21,7 +21,7 @@ export async function demo(flags: DemoFlags): Promise<number> {
         'bad-usage',
         `--ratio ${ratio.join(':')} has ${ratio.length} parts, but there are ${sites} sites`,
       );
-    const text = demoStudy(flags.case, { quick: flags.quick ?? false, sites, ratio });
+    const text = demoStudy(flags.case, { quick: flags.quick ?? false, ratio });
     const study = parseStudy(text, `demo-${flags.case}.yaml`);
     const out = flags.out ?? freeFolder(`septum-demo-${flags.case}`);
     const result = await runStudy({

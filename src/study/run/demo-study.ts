@@ -2,18 +2,18 @@
 
 import type { CaseName } from '../new-study.ts';
 
-/** The text of a demo's study file. */
+/** The text of a demo's study file, on SYNTHETIC records. Default: three sites in the ratio 7:2:1. */
 export function demoStudy(
   name: CaseName,
-  options: { readonly quick: boolean; readonly sites: number; readonly ratio: readonly number[] },
+  options: { readonly quick?: boolean; readonly ratio?: readonly number[] } = {},
 ): string {
-  const { quick, sites, ratio } = options;
+  const { quick = false, ratio = [7, 2, 1] } = options;
   const head = `# A demo of Septum. Its records are SYNTHETIC: computed, of no real patient.
 study: demo-${name}
 seed: 1
 method: septum
 choices: { labels: server }
-sites: { count: ${sites}, ratio: [${ratio.join(', ')}] }
+sites: { ratio: [${ratio.join(', ')}] }
 `;
   if (name === 'cholesterol')
     return `${head}network: { name: lipid-mlp }

@@ -11,3 +11,4 @@ export { type BenchOptions, measureUncut, splitSpeed, type SplitSpeed, type Step
 export type { BenchSettings } from './bench-study.ts';
 export { StepTimer, type StepTimes } from './step-times.ts';
 export { uncutSpeed } from './uncut-speed.ts';
+export { openModel, type Predictions, TrainedModel } from './trained-model.ts';
