@@ -1,20 +1,17 @@
-// Reads a study's data on Node: lists them, opens what a site was dealt, opens what is to be predicted.
+// Reads a study's data on Node: lists them, opens what a site was dealt, opens what is to be predicted. The image library and the
+// database are large; each is loaded when its kind of data is read, and not in processes that read none.
 
 import { assert } from '../../base/index.ts';
 import type { ListRecords, OpenSiteData, OpenUnlabelled } from '../listing.ts';
 import { listSynthetic, openSynthetic, openUnlabelledSynthetic } from '../synthetic/source.ts';
-import { listImages } from './list-images.ts';
-import { listTable } from './list-table.ts';
-import { openImages, openUnlabelledImages } from './open-images.ts';
-import { openTableData, openUnlabelledTable } from './open-table.ts';
 
 /** @see ListRecords */
 export const listRecords: ListRecords = async (settings, path, options) => {
   switch (settings.kind) {
     case 'images':
-      return listImages(settings, path, options);
+      return (await import('./list-images.ts')).listImages(settings, path, options);
     case 'table':
-      return listTable(settings, path, options);
+      return (await import('./list-table.ts')).listTable(settings, path, options);
     case 'synthetic':
       return listSynthetic(settings, options);
   }
@@ -28,9 +25,9 @@ export const openSiteData: OpenSiteData = async (settings, path, manifest, optio
   );
   switch (settings.kind) {
     case 'images':
-      return openImages(settings, path, manifest, options);
+      return (await import('./open-images.ts')).openImages(settings, path, manifest, options);
     case 'table':
-      return openTableData(settings, path, manifest);
+      return (await import('./open-table.ts')).openTableData(settings, path, manifest);
     case 'synthetic':
       return openSynthetic(settings, manifest, options);
   }
@@ -40,9 +37,9 @@ export const openSiteData: OpenSiteData = async (settings, path, manifest, optio
 export const openUnlabelled: OpenUnlabelled = async (settings, path, options) => {
   switch (settings.kind) {
     case 'images':
-      return openUnlabelledImages(settings, path, options);
+      return (await import('./open-images.ts')).openUnlabelledImages(settings, path, options);
     case 'table':
-      return openUnlabelledTable(settings, path);
+      return (await import('./open-table.ts')).openUnlabelledTable(settings, path);
     case 'synthetic':
       return openUnlabelledSynthetic(settings, options);
   }

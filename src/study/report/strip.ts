@@ -1,7 +1,6 @@
 // Originals beside what the privacy-preserving layer sends, for whoever must judge what leaves a site. The pictures are of the records
 // themselves, so they are made only where all records are at hand: in a run on one machine.
 
-import sharp from 'sharp';
 import { describeInputs, type Manifest, parseDataSettings } from '../../data/index.ts';
 import { openSiteData } from '../../data/node/index.ts';
 import type { Engine } from '../../engine/index.ts';
@@ -118,6 +117,7 @@ function byteOf(unit: number): number {
 }
 
 async function png(data: Uint8Array, width: number, height: number, channels: 1 | 3): Promise<string> {
+  const { default: sharp } = await import('sharp');
   const image = await sharp(data, { raw: { width, height, channels } }).png().toBuffer();
   return `data:image/png;base64,${image.toString('base64')}`;
 }
