@@ -60,10 +60,10 @@ describe('connections that are cut at any moment', () => {
   }
 });
 
-describe('a party that goes', () => {
+describe.concurrent('a party that goes', () => {
   const planned = planStudy({ counts: [30, 20], training: { epochs: 200 } });
   const speed = 20;
-  const settings = { clock: fastClock(speed), timeoutMs: 1_500 * speed };
+  const settings = { clock: fastClock(speed), timeoutMs: 3_000 * speed };
   const caught = (error: unknown) => error;
 
   /** Starts the study in memory; `atStep` is called when site B has made its third step. */
@@ -94,7 +94,7 @@ describe('a party that goes', () => {
     expect(await study.b).toMatchObject({ message: 'gone' });
     expect(await study.server).toMatchObject({
       name: 'TimeoutError',
-      message: expect.stringMatching(/^site B is lost: no connection for 30 s while the study waits for its/),
+      message: expect.stringMatching(/^site B is lost: no connection for 60 s while the study waits for its/),
     });
     expect(await study.a).toMatchObject({
       name: 'ProtocolError',
@@ -148,7 +148,7 @@ describe('a party that goes', () => {
     for (const error of await Promise.all(sites))
       expect(error).toMatchObject({
         name: 'TimeoutError',
-        message: expect.stringMatching(/^site [AB]: no connection to the server within 30 s: .*ECONNREFUSED/),
+        message: expect.stringMatching(/^site [AB]: no connection to the server within 60 s: .*ECONNREFUSED/),
       });
     stop.abort(new Error('enough'));
     expect(await server).toMatchObject({ message: 'enough' });
@@ -179,31 +179,32 @@ describe('a party that goes', () => {
     stop.abort(new Error('enough'));
     await Promise.all([server, a]);
   });
+});
 
-  test('an abort leaves nothing open', async () => {
-    const openBefore = openHandles();
-    for (let times = 0; times < 3; times++) {
-      const listener = await listenWebSocket();
-      const stop = new AbortController();
-      const connect = (signal: AbortSignal) => connectWebSocket(listener.address, { signal });
-      let reach: () => void = () => undefined;
-      const underWay = new Promise<void>((resolve) => (reach = resolve));
-      const stranger = await connectWebSocket(listener.address); // never says hello
-      const parties = [
-        serve(planned, listener, { signal: stop.signal }),
-        ...[0, 1].map((site) =>
-          takePart(planned, site, connect, { signal: stop.signal }, (event) => {
-            if (event.kind === 'step') reach();
-          }),
-        ),
-      ].map((party) => party.catch(caught));
-      await underWay;
-      stop.abort(new Error('enough'));
-      for (const error of await Promise.all(parties)) expect(error).toMatchObject({ message: 'enough' });
-      await stranger.close();
-    }
-    await expect.poll(openHandles).toEqual(openBefore);
-  });
+test('an abort leaves nothing open', async () => {
+  const study = planStudy({ counts: [30, 20], training: { epochs: 200 } });
+  await expect.poll(openHandles).toEqual({}); // what other tests leave takes a moment to go
+  for (let times = 0; times < 3; times++) {
+    const listener = await listenWebSocket();
+    const stop = new AbortController();
+    const connect = (signal: AbortSignal) => connectWebSocket(listener.address, { signal });
+    let reach: () => void = () => undefined;
+    const underWay = new Promise<void>((resolve) => (reach = resolve));
+    const stranger = await connectWebSocket(listener.address); // never says hello
+    const parties = [
+      serve(study, listener, { signal: stop.signal }),
+      ...[0, 1].map((site) =>
+        takePart(study, site, connect, { signal: stop.signal }, (event) => {
+          if (event.kind === 'step') reach();
+        }),
+      ),
+    ].map((party) => party.catch((error: unknown) => error));
+    await underWay;
+    stop.abort(new Error('enough'));
+    for (const error of await Promise.all(parties)) expect(error).toMatchObject({ message: 'enough' });
+    await stranger.close();
+  }
+  await expect.poll(openHandles).toEqual({});
 });
 
 /** Sockets, servers and timers that keep this process alive, by kind. */

@@ -148,9 +148,9 @@ describe('a study over WebSockets', () => {
   });
 });
 
-describe('a pretender', () => {
+describe.concurrent('a pretender', () => {
   const speed = 100;
-  const settings = { clock: fastClock(speed), timeoutMs: 1000 * speed };
+  const settings = { clock: fastClock(speed), timeoutMs: 3000 * speed };
   const sums = planned.data[1]!.pooling.sums();
   const honestSums = [...sums.inputs.counts, ...sums.target.counts].flatMap((times, column) => [
     times,
