@@ -1,10 +1,12 @@
 // `septum site`: under a run it reports to its parent, else to the terminal.
 
 import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Manifest } from '../data/index.ts';
 import {
   handOver,
   hasParent,
+  leaveModel,
   planOf,
   readStudy,
   StepTimer,
@@ -31,6 +33,8 @@ export async function site(flags: SiteFlags): Promise<number> {
     });
     screen.done();
     progress.finished(result);
+    if (flags.state !== undefined && (await leaveModel(options, result)))
+      screen.line(`model: ${join(flags.state, 'model')}`);
     return 0;
   } catch (error) {
     screen.done();
@@ -52,7 +56,7 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
         if (stepsToo || event.kind !== 'step') tell({ kind: 'site', event });
       },
     });
-    const { trunk, segment, ...figures } = result;
+    const { trunk, segment, standardisation: _standardisation, classCounts: _classCounts, ...figures } = result;
     if (flags.handOver !== undefined)
       await handOver(flags.handOver, flags.name, { trunk, segments: { [flags.name]: segment } });
     tell({ kind: 'site-done', figures });

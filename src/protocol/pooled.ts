@@ -11,6 +11,8 @@ import { type SiteCounts, uploadChunks } from './script.ts';
 /** The pool's facts. */
 export interface PooledFacts {
   readonly counts: readonly SiteCounts[];
+  /** Training records of each class over all sites; one number for regression. */
+  readonly classCounts: readonly number[];
   /** Weight of each class in the loss; [1] for regression. */
   readonly classWeights: readonly number[];
   /** Of each standardised input column. */
@@ -52,6 +54,7 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     meanAndSd(sums[3 * column] as number, sums[3 * column + 1] as number, sums[3 * column + 2] as number),
   );
   const target = moments.pop() as Moments;
-  const weights = classWeights(plan.training.classWeights, Array.from(classes.subarray(0, classCount)));
-  return { counts: siteCounts, classWeights: weights, inputs: moments, target, chunksHeld };
+  const classCounts = Array.from(classes.subarray(0, classCount));
+  const weights = classWeights(plan.training.classWeights, classCounts);
+  return { counts: siteCounts, classCounts, classWeights: weights, inputs: moments, target, chunksHeld };
 }

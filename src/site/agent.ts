@@ -83,6 +83,10 @@ export interface SiteResult {
   readonly segment: Readonly<Record<string, Tensor>>;
   /** The selected trunk, if the plan gives it to the sites. */
   readonly trunk?: Readonly<Record<string, Tensor>>;
+  /** [mean, sd] of each standardised input column, and of the regression target last. */
+  readonly standardisation: readonly (readonly [number, number])[];
+  /** Training records of each class over all sites. */
+  readonly classCounts: readonly number[];
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly reconnects: number;
@@ -99,6 +103,8 @@ export class SiteAgent {
   readonly #facts: ScriptFacts = { counts: [], chunksHeld: 0 };
   #schedule: Schedule | undefined;
   #weights: readonly number[] = [];
+  #classCounts: readonly number[] = [];
+  #standardisation: readonly (readonly [number, number])[] = [];
   #target: Tensor = float32([0, 1]);
   #runner: SegmentRunner | undefined;
   #current: LoadedBatch | undefined;
@@ -149,6 +155,8 @@ export class SiteAgent {
         counts,
         segment: this.#best,
         ...(this.#plan.trunkToSites ? { trunk: this.#trunk } : {}),
+        standardisation: this.#standardisation,
+        classCounts: this.#classCounts,
         bytesSent: this.#link.bytesSent,
         bytesReceived: this.#link.bytesReceived,
         reconnects: this.#link.reconnects,
@@ -213,6 +221,8 @@ export class SiteAgent {
     this.#facts.counts = pooled.counts;
     this.#facts.chunksHeld = pooled.chunksHeld;
     this.#weights = pooled.classWeights;
+    this.#classCounts = pooled.classCounts;
+    this.#standardisation = [...pooled.inputs, pooled.target].map(({ mean, sd }) => [mean, sd] as const);
     this.#target = float32([pooled.target.mean, pooled.target.sd]);
     this.#meaning = outputMeaning(plan, pooled.target);
     if (pooled.inputs.length > 0) {

@@ -14,7 +14,8 @@ describe('septum server and septum site', () => {
     const sites = [0, 1].map((site) => {
       const data = join(place, `hospital-${site}.csv`);
       writeFileSync(data, table(100, 1000 * site));
-      return start(['site', '--server', url, '--name', `site-${site + 1}`, '--study', study, '--data', data]);
+      const own = ['--name', `site-${site + 1}`, '--data', data, '--state', join(place, `site-${site + 1}`)];
+      return start(['site', '--server', url, '--study', study, ...own]);
     });
     const [served, ...took] = await Promise.all([server.ended, ...sites.map(({ ended }) => ended)]);
     expect(served?.stderr).not.toContain('hospital-');
@@ -30,6 +31,10 @@ describe('septum server and septum site', () => {
     expect(metrics.splits.test.overall.r2).toBeGreaterThan(0.9);
     for (const file of ['report.html', 'log.jsonl', 'model/joined.onnx'])
       expect(existsSync(join(state, file))).toBe(true);
+    // Segment and trunk are the same at all three, so each of them has the whole model.
+    const model = (at: string) => readFileSync(join(place, at, 'model/joined.onnx'));
+    expect(model('site-1').equals(model('state'))).toBe(true);
+    expect(model('site-2').equals(model('state'))).toBe(true);
     const other = join(place, 'other.yaml');
     writeFileSync(other, readFileSync(study, 'utf8').replace('epochs: 30', 'epochs: 31'));
     const refused = await septum(['server', '--study', other, '--state', state]);

@@ -29,7 +29,7 @@ export function addSite(program: Command): void {
     .requiredOption('--name <site>', 'this site’s name in the study')
     .requiredOption('--study <file>', 'the study file, the same as the server’s')
     .requiredOption('--data <path>', 'folder or file with this site’s records')
-    .option('--state <folder>', 'where the site keeps its commits (default: it keeps none)')
+    .option('--state <folder>', 'where the site keeps commits and its model (default: nowhere)')
     .option('--seed <n>', 'seed, where the server has another than the study file', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, where the server has another', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: 1)', wholeNumber(1, 1024))

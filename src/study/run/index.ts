@@ -5,7 +5,7 @@ export type { Failure, Report, ServerFigures, SiteFigures } from './reports.ts';
 export { type RunEvent, type RunOptions, type RunResult, runStudy } from './run-study.ts';
 export { serveToFolder } from './serve-to-folder.ts';
 export { serveStudy, type ServeOptions } from './serve-study.ts';
-export { takePart, type TakePartOptions } from './take-part.ts';
+export { leaveModel, takePart, type TakePartOptions } from './take-part.ts';
 export { versions } from './versions.ts';
 export { type BenchOptions, measureUncut, splitSpeed, type SplitSpeed, type StepParts } from './bench.ts';
 export type { BenchSettings } from './bench-study.ts';

@@ -9,7 +9,7 @@ import type { StepTimes } from './step-times.ts';
 
 /** The server's result without its tensors, which go through a file. */
 export type ServerFigures = Omit<ServerResult, 'trunk' | 'segments'>;
-export type SiteFigures = Omit<SiteResult, 'trunk' | 'segment'>;
+export type SiteFigures = Omit<SiteResult, 'trunk' | 'segment' | 'standardisation' | 'classCounts'>;
 
 export type Report =
   | { readonly kind: 'engine'; readonly info: EngineInfo }

@@ -12,12 +12,14 @@ import { SiteAgent, type SiteEvent, type SiteResult } from '../../site/index.ts'
 import type { PlannedStudy } from '../../split/index.ts';
 import { openFileCommitStore } from '../../store/node/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
+import { writeModelFolder } from '../model-folder.ts';
 import type { Study } from '../study-file.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
 import { randomData } from './random-data.ts';
 import type { StepTimer } from './step-times.ts';
+import { versions } from './versions.ts';
 
 export interface TakePartOptions {
   readonly study: Study;
@@ -94,6 +96,21 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     },
   });
   return agent.run();
+}
+
+/**
+ * Writes model/ into the site's folder: its segment with the trunk that the server gave it. Gives false, and writes nothing, where the
+ * site keeps nothing or was given no trunk.
+ */
+export async function leaveModel(
+  { planned, site, stateDir }: Pick<TakePartOptions, 'planned' | 'site' | 'stateDir'>,
+  { trunk, segment, standardisation, classCounts }: SiteResult,
+): Promise<boolean> {
+  if (stateDir === undefined || !trunk) return false;
+  const own = planned.plan.choices.segments === 'private' ? site : '';
+  const finished = { ...planned, trunk, standardisation, classCounts, versions: versions() };
+  await writeModelFolder(join(stateDir, 'model'), { ...finished, segments: { [own]: segment } });
+  return true;
 }
 
 /** All records that the site has. */
