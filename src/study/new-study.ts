@@ -43,7 +43,7 @@ const cases: Readonly<Record<CaseName, Case>> = {
     dataPath: 'the folder with labels.csv and images/',
     network: `  name: ct-cnn # the first convolution, its ReLU and its pooling stay at the site
   options: { dropout: 0.5 }`,
-    training: (detached) => imageTraining(detached, { live: 40, detached: 8, passes: 10 }),
+    training: (detached) => imageTraining(detached, { live: 40, detached: 8, passes: 5 }),
     data: `  kind: images
   labels: labels.csv
   columns: { path: path, label: label, group: case_id, split: split } # slices of one case stay together
