@@ -119,7 +119,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     } = await runProcesses({
       planned,
       // A study that names a model file is read where it stands, for the file's path starts there.
-      studyFile: study.network.file === undefined ? join(out, 'study.yaml') : study.fileName,
+      studyFile: (study.network.file ?? study.network.start) === undefined ? join(out, 'study.yaml') : study.fileName,
       stateDir: out,
       secret,
       serverArguments: options.serverThreads === undefined ? [] : ['--threads', String(options.serverThreads)],
