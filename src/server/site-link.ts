@@ -161,6 +161,11 @@ export class ServerSiteLink {
     return this.#inbox[0]?.arrival;
   }
 
+  /** Resolves when the site is connected. Throws as `receive` does. */
+  awaitConnection(): Promise<void> {
+    return this.#until(() => this.connected, 'connection');
+  }
+
   /** Resolves when there is a message to take. Throws as `receive` does. */
   awaitMessage(): Promise<void> {
     return this.#until(() => this.#inbox.length > 0, 'next message');

@@ -292,8 +292,11 @@ export class StudyServer {
     const sums = new Float64Array(3 * columns);
     const counts: SiteCounts[] = [];
     const taken = this.#links.map((): { census?: Census; restarts: number } => ({ restarts: -1 }));
-    const missing = () => taken.findIndex(({ restarts }, site) => restarts !== (this.#restarts[site] ?? 0));
-    for (let site = missing(); site >= 0; site = missing()) taken[site] = await this.#censusOf(site);
+    const absent = () =>
+      taken.findIndex(
+        ({ restarts }, site) => restarts !== (this.#restarts[site] ?? 0) || !this.#links[site]?.connected,
+      );
+    for (let site = absent(); site >= 0; site = absent()) taken[site] = await this.#censusOf(site, taken[site]);
     // From here to the next wait all is done at once: a site that starts over comes before it or after it.
     for (const [site, { census }] of taken.entries()) {
       assert(census, 'every site has sent its census');
@@ -337,13 +340,24 @@ export class StudyServer {
     return { counts, classes: Array.from(classes.subarray(0, classCount)), moments };
   }
 
-  /** A site's census, and how often the site had started over by then. */
-  async #censusOf(site: number): Promise<{ census: Census; restarts: number }> {
+  /**
+   * A site's census, and how often the site had started over by then; resolves when the site is there. `known` is what was taken
+   * before: it holds unless the site has started over since.
+   */
+  async #censusOf(
+    site: number,
+    known: { census?: Census; restarts: number } | undefined,
+  ): Promise<{ census?: Census; restarts: number }> {
     const link = this.#links[site] as ServerSiteLink;
     for (;;) {
       const restarts = this.#restarts[site] ?? 0;
       try {
-        return { census: readCensus((await link.receive('census')).message), restarts };
+        const taken =
+          known?.restarts === restarts
+            ? known
+            : { census: readCensus((await link.receive('census')).message), restarts };
+        await link.awaitConnection();
+        return taken;
       } catch (error) {
         if ((this.#restarts[site] ?? 0) === restarts) throw error;
       }

@@ -14,13 +14,18 @@ import type { Role, Told } from './party.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Where this run's compiled files are; inside node_modules, so that they find their packages. */
+const compiled = join(root, `node_modules/.cache/septum-test-${process.pid}`);
+
 /** Compiles party.ts and what it needs, for a process runs JavaScript. */
 export async function compileParties(): Promise<void> {
-  await promisify(execFile)(process.execPath, [
-    join(root, 'node_modules/typescript/bin/tsc'),
-    '-p',
-    join(root, 'test/equivalence/tsconfig.processes.json'),
-  ]);
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const project = join(root, 'test/equivalence/tsconfig.processes.json');
+  await promisify(execFile)(process.execPath, [tsc, '-p', project, '--outDir', compiled]);
+}
+
+export async function removeCompiled(): Promise<void> {
+  await rm(compiled, { recursive: true, force: true });
 }
 
 /** One process of a study. */
@@ -31,7 +36,7 @@ export class Party {
   #ended: { code: number | null } | undefined;
 
   constructor(role: Role) {
-    this.#child = fork(join(root, 'node_modules/.cache/septum-test/test/equivalence/party.js'), {
+    this.#child = fork(join(compiled, 'test/equivalence/party.js'), {
       serialization: 'advanced',
     });
     this.#child.on('message', (told) => {
