@@ -1,6 +1,7 @@
 // `septum server`: under a run it reports to its parent, else to the terminal.
 
 import {
+  collectAtOnce,
   handOver,
   hasParent,
   planOf,
@@ -19,6 +20,7 @@ import { tellResult } from './run-result.ts';
 import { Screen } from './screen.ts';
 
 export async function server(flags: ServerFlags): Promise<number> {
+  collectAtOnce();
   if (hasParent()) return serverOfRun(flags);
   const screen = new Screen();
   const progress = new RunProgress(screen);

@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest } from '../data/index.ts';
 import {
+  collectAtOnce,
   handOver,
   hasParent,
   leaveModel,
@@ -20,6 +21,7 @@ import { Screen } from './screen.ts';
 import { SiteProgress } from './site-progress.ts';
 
 export async function site(flags: SiteFlags): Promise<number> {
+  collectAtOnce();
   if (hasParent()) return siteOfRun(flags);
   const screen = new Screen();
   const progress = new SiteProgress(screen, flags.name);

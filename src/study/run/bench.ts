@@ -21,7 +21,7 @@ export interface BenchOptions extends BenchSettings {
   readonly signal: AbortSignal;
 }
 
-/** Where the time of a step goes, in milliseconds. The four add up to the step. */
+/** Where the time of a step goes, in milliseconds of wall time. What runs side by side counts in each of its places. */
 export interface StepParts {
   /** A site's engine, the mean of the sites. */
   readonly site: number;
@@ -29,7 +29,7 @@ export interface StepParts {
   readonly wire: number;
   /** The server's engine. */
   readonly trunk: number;
-  /** The rest: for other sites, for the network, for a free core. */
+  /** What is left of the step: for other sites, for the network, for a free core. 0 where the others overlap. */
   readonly waiting: number;
 }
 

@@ -1,3 +1,4 @@
+export { collectAtOnce } from './collector.ts';
 export { hasParent, underParent } from './child.ts';
 export { demoStudy } from './demo-study.ts';
 export { handOver, takeOver, type Weights } from './hand-over.ts';
