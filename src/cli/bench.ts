@@ -47,6 +47,10 @@ export async function bench(flags: BenchFlags): Promise<number> {
     screen.line(`${network}, ${sites} sites, ${batch} records a site and step, ${options.steps} steps`);
     const split = await splitSpeed(options);
     if (!flags.json) tellSplit(screen, segments, split);
+    if (flags.splitOnly) {
+      if (flags.json) process.stdout.write(`${JSON.stringify(split)}\n`);
+      return 0;
+    }
     const mirrored = segments === 'mirrored' ? split : await splitSpeed({ ...options, segments: 'mirrored' });
     if (segments !== 'mirrored') tellSplit(screen, 'mirrored', mirrored);
     const uncut = await measureUncut(options);

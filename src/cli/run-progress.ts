@@ -47,8 +47,10 @@ export class RunProgress {
       case 'dealt': {
         const { listing, dealing } = event;
         if (listing.synthetic) this.#screen.line('SYNTHETIC records: computed, of no real patient');
+        const { classes } = listing;
+        if (classes) this.#screen.line(`records of ${classes.join(' + ')}:`);
         for (const [site, { train, val, test }] of Object.entries(dealing.counts)) {
-          const of = (counts: readonly number[]) => counts.join('+');
+          const of = (counts: readonly number[]) => counts.join(' + ');
           this.#screen.line(`${site}: train ${of(train)}, val ${of(val)}, test ${of(test)}`);
         }
         for (const remark of [...listing.skipped, ...listing.warnings]) this.#screen.line(`note: ${remark}`);

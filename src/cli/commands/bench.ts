@@ -13,6 +13,7 @@ export interface BenchFlags {
   readonly ledger?: true;
   readonly commits?: true;
   readonly json?: true;
+  readonly splitOnly?: true;
 }
 
 export interface BenchUncutFlags {
@@ -42,6 +43,7 @@ export function addBench(program: Command): void {
     .option('--tls', 'with TLS (not in this version)')
     .option('--ledger', 'with the ledger (not in this version)')
     .option('--commits', 'with a commit at every step (not in this version)')
+    .addOption(new Option('--split-only').hideHelp())
     .option('--json', 'print one JSON object and nothing else on standard output')
     .addHelpText('after', '\nExample:\n  septum bench --network vgg19-64 --sites 3 --batch 32 --json')
     .action(async (flags: BenchFlags) => {
