@@ -12,12 +12,17 @@ export const systemClock: Clock = {
   sleep: (ms, signal) => sleepWith(setTimer, ms, signal),
 };
 
+/** Node counts a timer from when the turn of its event loop began, so it may run early: what is left is waited for again. */
 function setTimer(ms: number, call: () => void): () => void {
   let timer: NodeJS.Timeout;
   const endMs = performance.now() + ms;
   const arm = (): void => {
     const leftMs = endMs - performance.now();
-    timer = setTimeout(leftMs > timerMsMost ? arm : call, Math.min(leftMs, timerMsMost));
+    timer = setTimeout(leftMs > timerMsMost ? arm : ring, Math.min(leftMs, timerMsMost));
+  };
+  const ring = (): void => {
+    if (performance.now() < endMs) arm();
+    else call();
   };
   arm();
   return () => clearTimeout(timer);
