@@ -56,9 +56,10 @@ const networks: Readonly<Record<string, Entry>> = {
 /** The names that `namedNetwork` knows. */
 export const networkNames: readonly string[] = Object.keys(networks);
 
-/** The options of a named network with their defaults; undefined when no network is called so. */
-export function networkDefaults(name: string): NetworkOptions | undefined {
-  return Object.hasOwn(networks, name) ? networks[name]?.defaults : undefined;
+/** The names of a named network's options; undefined when no network is called so. */
+export function networkOptions(name: string): readonly string[] | undefined {
+  const entry = Object.hasOwn(networks, name) ? networks[name] : undefined;
+  return entry && Object.keys(entry.ranges);
 }
 
 /** A network by name. Throws ConfigError `unknown-network`, or `bad-study` with every option that is wrong. */

@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { ConfigError, EngineError } from '../base/index.ts';
 import { describeInputs, targetOf } from '../data/index.ts';
-import { namedNetwork, networkDefaults } from '../models/index.ts';
+import { namedNetwork, networkOptions } from '../models/index.ts';
 import { readModel } from '../onnx/index.ts';
 import type { LossKind, Plan, Task } from '../protocol/index.ts';
 import { makePlan, type PlannedStudy, type PlanSettings } from '../split/index.ts';
@@ -109,8 +109,8 @@ function taskOf({ data, threshold }: Study): Task {
 
 /** A named network's options; those that it has and the study leaves out follow from the data. */
 function optionsOf({ network, data }: Study, task: Task): Record<string, number> {
-  const defaults = network.name === undefined ? undefined : networkDefaults(network.name);
-  if (!defaults) return { ...network.options };
+  const options = network.name === undefined ? undefined : networkOptions(network.name);
+  if (!options) return { ...network.options };
   const { dims, columns } = describeInputs(data);
   const [channels, height, width] = dims;
   const followed: Record<string, number | undefined> = {
@@ -119,7 +119,7 @@ function optionsOf({ network, data }: Study, task: Task): Record<string, number>
     size: height === width ? height : undefined,
     classes: task.kind === 'classification' && task.classes.length > 2 ? task.classes.length : undefined,
   };
-  const taken = Object.entries(followed).filter(([option, value]) => option in defaults && value !== undefined);
+  const taken = Object.entries(followed).filter(([option, value]) => options.includes(option) && value !== undefined);
   return { ...(Object.fromEntries(taken) as Record<string, number>), ...network.options };
 }
 
