@@ -3,7 +3,7 @@
 
 import { EngineError } from '../base/index.ts';
 import { float32, int64, type DType, type Tensor } from '../tensor/index.ts';
-import { type Attribute, type Dim, type Graph, type Node, OPSET, type ValueInfo } from './graph.ts';
+import { type Attribute, type Dim, type Graph, type Hint, type Node, OPSET, type ValueInfo } from './graph.ts';
 import { elementsOfTensor, tensorOfConstant } from './infer/constants.ts';
 import { canonicalDim } from './infer/dims.ts';
 import { inferNode } from './infer/index.ts';
@@ -35,6 +35,7 @@ export class GraphBuilder implements InferenceScope {
   readonly #constantNodes = new Map<string, Tensor>();
   readonly #elements = new Map<string, readonly Dim[]>();
   readonly #nodes: Node[] = [];
+  readonly #hints: Hint[] = [];
   readonly #nodeNames = new Set<string>();
   readonly #reserved = new Set<string>();
   #counter = 0;
@@ -158,6 +159,20 @@ export class GraphBuilder implements InferenceScope {
     return whole.outputs;
   }
 
+  /** Adds a node whose outputs' types the caller knows: an engine's own operator, or shapes that inference cannot follow. */
+  addTyped(node: Omit<Node, 'name'>, types: readonly ValueType[]): readonly string[] {
+    const whole: Node = { ...node, name: this.fresh(node.op) };
+    this.#nodeNames.add(whole.name);
+    whole.outputs.forEach((output, index) => this.#declare(output, types[index] as ValueType));
+    this.#nodes.push(whole);
+    return whole.outputs;
+  }
+
+  /** Says that a value equals one operation on others. */
+  hint(hint: Hint): void {
+    this.#hints.push(hint);
+  }
+
   /** Splits `value` along `axis` into parts of the given sizes. */
   split(value: string, axis: number, sizes: readonly number[]): readonly string[] {
     const outputs: string[] = [];
@@ -201,6 +216,9 @@ export class GraphBuilder implements InferenceScope {
     const nodes = options.prune === true ? this.#neededNodes() : [...this.#nodes];
     const read = new Set([...nodes.flatMap((node) => node.inputs), ...this.#outputs]);
     const initializers = new Map([...this.#initializers].filter(([name]) => options.prune !== true || read.has(name)));
+    const present = new Set([...this.#inputs.map(({ name }) => name), ...initializers.keys()]);
+    for (const { outputs } of nodes) for (const output of outputs) present.add(output);
+    const hints = this.#hints.filter(({ inputs, output }) => [output, ...inputs].every((value) => present.has(value)));
     return {
       name: this.#name,
       opsets: { ...this.#opsets },
@@ -209,6 +227,7 @@ export class GraphBuilder implements InferenceScope {
       initializers,
       nodes,
       metadata: options.metadata ?? {},
+      ...(hints.length > 0 && { hints }),
     };
   }
 

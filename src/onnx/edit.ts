@@ -12,6 +12,7 @@ export function builderOf(graph: Graph, name = graph.name): GraphBuilder {
   for (const input of graph.inputs) builder.input(input.name, input.dtype, input.dims);
   for (const [initializer, value] of graph.initializers) builder.initializer(initializer, value);
   for (const node of graph.nodes) builder.addNode(node);
+  for (const hint of graph.hints ?? []) builder.hint(hint);
   return builder;
 }
 
@@ -43,6 +44,9 @@ export function rename(graph: Graph, names: ReadonlyMap<string, string>): Graph 
     outputs: graph.outputs.map(value),
     initializers: new Map([...graph.initializers].map(([name, tensor]) => [of(name), tensor])),
     nodes: graph.nodes.map((node) => ({ ...node, inputs: node.inputs.map(of), outputs: node.outputs.map(of) })),
+    ...(graph.hints && {
+      hints: graph.hints.map((hint) => ({ ...hint, inputs: hint.inputs.map(of), output: of(hint.output) })),
+    }),
   };
 }
 
@@ -99,6 +103,7 @@ export function extract(
     // Another output of a node that is kept may be one of the given inputs: the node's own is then dropped.
     result.addNode({ ...node, outputs: node.outputs.map((output) => (given.has(output) ? '' : output)) });
   }
+  for (const hint of graph.hints ?? []) if (!given.has(hint.output)) result.hint(hint);
   for (const name of part.outputs) result.output(name);
   return result.build({ metadata: graph.metadata });
 }

@@ -35,6 +35,18 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** An operation that ONNX lacks and some engines have: `output` equals `op` of `inputs`, and standard nodes of the graph spell it out. */
+export interface Hint {
+  /**
+   * - `ConvWeightGradient` x [N, in, …], dy [N, out, …] → dw [out, in / group, …kernel] of a Conv with the node's attributes as given here
+   * - `ReluMaxPoolGradient` z, y = MaxPool(Relu(z)), dy → dz, the first maximum of each window taking all; windows side by side without padding
+   */
+  readonly op: 'ConvWeightGradient' | 'ReluMaxPoolGradient';
+  readonly inputs: readonly string[];
+  readonly output: string;
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
 /** Nodes in topological order; every value has one producer: an input, an initializer or a node. */
 export interface Graph {
   readonly name: string;
@@ -46,6 +58,8 @@ export interface Graph {
   readonly nodes: readonly Node[];
   /** String metadata, written to the file's metadata_props. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** What an engine may compute in one operation; never needed, and not written to files. */
+  readonly hints?: readonly Hint[];
 }
 
 /** The version of ONNX's operator set that Septum writes. */

@@ -203,7 +203,7 @@ function forwardAndBackward(
   } else {
     own.forEach((gradient, index) => outputs.push(builder.output(gradient, `${part.part}.g${index}`)));
   }
-  const whole = builder.build();
+  const whole = builder.build({ metadata: recordsOf(part) });
   const kept = keptValues(whole, [result, ...statistics], outputs);
   const inputs = whole.inputs.map((declared) => declared.name);
   return {
@@ -239,7 +239,12 @@ function lossStep(
   const own = weights.map((weight) => gradients.get(weight) as string);
   if (form === 'gradients') own.forEach((gradient, index) => builder.output(gradient, `${part.part}.g${index}`));
   else addPartUpdate(builder, part, settings, own, builder.input('hyper', 'float32', [4]));
-  return builder.build({ prune: true });
+  return builder.build({ prune: true, metadata: recordsOf(part) });
+}
+
+/** Tells an engine that it may add records: one whose loss weight or incoming gradient is zero changes nothing, unless batch statistics see it. */
+function recordsOf(part: Part): Record<string, string> {
+  return part.layout.statistics.length === 0 ? { records: 'independent' } : {};
 }
 
 function checkNormalisation({ network, choices }: CompileSettings, atSites: readonly Part[]): void {

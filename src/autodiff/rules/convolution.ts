@@ -25,9 +25,25 @@ export const convolutionRule: Rule = ({ node, ops, gradient, needs, refuse }) =>
   if (!windows) return refuse('its spatial sizes must be known');
   const convolution = { ops, windows, group: groupOf(node), x, w, gradient };
   const spatialAxes = range(kernel.length, 2);
+  const hinted = (output: string): string => {
+    const { padsBegin, reachEnd, strides, dilations } = windows;
+    ops.builder.hint({
+      op: 'ConvWeightGradient',
+      inputs: [x, gradient],
+      output,
+      attributes: {
+        kernel_shape: ints(kernel),
+        strides: ints(strides),
+        dilations: ints(dilations),
+        pads: ints([...padsBegin, ...reachEnd]),
+        group: int(convolution.group),
+      },
+    });
+    return output;
+  };
   return [
     needs(0) ? inputGradient(convolution) : undefined,
-    needs(1) ? weightGradient(convolution) : undefined,
+    needs(1) ? hinted(weightGradient(convolution)) : undefined,
     bias !== undefined && needs(2) ? ops.sum(gradient, [0, ...spatialAxes], false) : undefined,
   ];
 };

@@ -2,7 +2,7 @@
 // (constant backgrounds), so "equal to the maximum" is not enough. MaxPool's own Indices output is not used: it makes the forward
 // pass several times slower.
 
-import { intsAttribute } from '../../onnx/index.ts';
+import { ints, intsAttribute } from '../../onnx/index.ts';
 import { range, type Ops } from '../ops.ts';
 import type { Rule } from '../rule.ts';
 import { product, taps, windowsOf, type Windows } from './window.ts';
@@ -18,7 +18,16 @@ export const maxPoolRule: Rule = ({ node, ops, gradient, producerOf, contribute,
   // A Relu before the pool is gated here, at the pooled size: where y > 0 the first maximum is the same before and after the
   // Relu and lets the gradient through; where y = 0 the Relu stops it, wherever it went.
   const gated = ops.mul(gradient, ops.indicator('Greater', y, ops.scalar(0)));
-  contribute(before.inputs[0]!, poolGradient(ops, x, y, gated, windows));
+  const z = before.inputs[0]!;
+  const dz = poolGradient(ops, x, y, gated, windows);
+  if (tile(windows))
+    ops.builder.hint({
+      op: 'ReluMaxPoolGradient',
+      inputs: [z, y, gradient],
+      output: dz,
+      attributes: { kernel_shape: ints(windows.kernel) },
+    });
+  contribute(z, dz);
   return [];
 };
 

@@ -39,6 +39,16 @@ export interface GraphFile {
   readonly outputs: readonly ValueInfo[];
   /** Names of inputs that have an initializer of the same name: they may be left out of a run. */
   readonly optional: readonly string[];
+  readonly lowered?: LoweredFile | undefined;
+}
+
+/** The same graph rewritten for this provider. */
+export interface LoweredFile {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** It takes a batch only where this divides its records. */
+  readonly recordsMultiple: number;
+  /** Records may be added: one of zeros changes nothing but its own rows. */
+  readonly paddable: boolean;
 }
 
 /** One run, as engine.ts defines it, with the graph as its number. */
@@ -63,7 +73,12 @@ export type Request =
 
 /** The reply to the oldest request that has none: tensors for `get` (one set) and `run` (one set a run), else none. */
 export type Reply =
-  | { readonly ok: true; readonly results: readonly Tensors[] }
+  | {
+      readonly ok: true;
+      readonly results: readonly Tensors[];
+      /** `load`: why the graph runs as it is and not lowered. */
+      readonly refusal?: string | undefined;
+    }
   | {
       readonly ok: false;
       readonly code: EngineErrorCode;

@@ -1,25 +1,36 @@
 // The Engine of Node: turns calls into requests for its core and replies into results or typed errors.
 
 import { EngineError } from '../../base/index.ts';
+import { lowerToBlocks } from '../../lower/index.ts';
 import { writeModel, type Graph } from '../../onnx/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Engine, EngineInfo, LoadedGraph, Run } from '../engine.ts';
 import { buffersOf, movable } from './buffers.ts';
 import type { Channel } from './channel.ts';
-import type { Request, RunOrder, Tensors } from './messages.ts';
+import type { LoweredFile, Reply, Request, RunOrder, Tensors } from './messages.ts';
 
 // Unique in the process, so that a graph of one engine is unknown to another instead of being taken for its own.
 let graphCount = 0;
+
+/** How an engine lowers what it loads. */
+export interface Lowering {
+  /** Channels in a block of the provider's image kernels; absent when graphs run as they are. */
+  readonly block?: number | undefined;
+  /** Told when a graph that was lowered runs as it is after all. */
+  readonly onRefusal?: ((graph: string, reason: string) => void) | undefined;
+}
 
 /** An Engine over a channel. Calls made before `close` settle as usual; `close` waits for them. */
 export class NodeEngine implements Engine {
   readonly info: EngineInfo;
   readonly #channel: Channel;
+  readonly #lowering: Lowering;
   #closing: Promise<void> | undefined;
 
-  constructor(info: EngineInfo, channel: Channel) {
+  constructor(info: EngineInfo, channel: Channel, lowering: Lowering = {}) {
     this.info = info;
     this.#channel = channel;
+    this.#lowering = lowering;
   }
 
   async load(graph: Graph): Promise<LoadedGraph> {
@@ -27,9 +38,19 @@ export class NodeEngine implements Engine {
     const { name, inputs, outputs } = graph;
     const optional = inputs.filter((input) => graph.initializers.has(input.name)).map((input) => input.name);
     const bytes = writeModel(graph);
-    const file = { id: ++graphCount, name, bytes, inputs, outputs, optional };
-    await this.#request({ kind: 'load', file }, [bytes.buffer]);
+    const lowered = this.#lower(graph);
+    const file = { id: ++graphCount, name, bytes, inputs, outputs, optional, lowered };
+    const buffers = lowered ? [bytes.buffer, lowered.bytes.buffer] : [bytes.buffer];
+    const { refusal } = await this.#ask({ kind: 'load', file }, buffers);
+    if (refusal !== undefined) this.#lowering.onRefusal?.(name, refusal);
     return { id: file.id, name };
+  }
+
+  #lower(graph: Graph): LoweredFile | undefined {
+    const lowered = this.#lowering.block === undefined ? undefined : lowerToBlocks(graph, this.#lowering.block);
+    if (!lowered) return undefined;
+    const paddable = graph.metadata['records'] === 'independent';
+    return { bytes: writeModel(lowered.graph), recordsMultiple: lowered.recordsMultiple, paddable };
   }
 
   async unload(graph: LoadedGraph): Promise<void> {
@@ -82,9 +103,13 @@ export class NodeEngine implements Engine {
   }
 
   async #request(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<readonly Tensors[]> {
+    return (await this.#ask(request, transfer)).results;
+  }
+
+  async #ask(request: Request, transfer: readonly ArrayBuffer[]): Promise<Extract<Reply, { readonly ok: true }>> {
     this.#checkOpen();
     const reply = await this.#channel.send(request, transfer);
-    if (reply.ok) return reply.results;
+    if (reply.ok) return reply;
     const cause = reply.cause === undefined ? {} : { cause: new Error(reply.cause) };
     throw new EngineError(reply.code, reply.message, cause);
   }

@@ -6,6 +6,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { EngineError } from '../../base/index.ts';
+import { blockFrom, blockProbe } from '../../lower/index.ts';
 import { GraphBuilder } from '../../onnx/index.ts';
 import type { Engine, EngineInfo, Provider } from '../engine.ts';
 import type { Channel } from './channel.ts';
@@ -22,7 +23,10 @@ export interface EngineOptions {
   readonly threads?: number;
   /** Idle threads spin: faster for one session with long operators, ruinous for several processes on the same cores. Default false. */
   readonly spinning?: boolean;
-  readonly lowering?: 'none';
+  /** `auto` (default): graphs are rewritten for the provider's fastest kernels where it has any. Another lowering gives other last bits. */
+  readonly lowering?: 'auto' | 'none';
+  /** Told when a graph that was lowered runs as it is after all, and why. */
+  readonly onRefusal?: (graph: string, reason: string) => void;
   /** How far ONNX Runtime rewrites graphs. Another level gives other last bits. Default `all`. */
   readonly optimization?: Optimization;
   /** `worker` (default) never blocks the caller; `inline` runs in the caller's thread, for networks of microseconds. */
@@ -46,14 +50,17 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     if (!here.some((one) => one.provider === settings.provider)) throw providerMissing(settings.provider, here);
   }
   const channel = options.placement === 'inline' ? await inlineChannel(settings) : workerChannel(settings);
-  const engine = new NodeEngine(infoOf(settings), channel);
+  const bare = new NodeEngine(infoOf(settings, undefined), channel);
+  let block: number | undefined;
   try {
-    await probe(engine);
+    await probe(bare);
+    if (settings.provider === 'cpu' && options.lowering !== 'none') block = await blockOf(bare);
     signal?.throwIfAborted();
   } catch (error) {
-    await engine.close();
+    await bare.close();
     throw error;
   }
+  const engine = new NodeEngine(infoOf(settings, block), channel, { block, onRefusal: options.onRefusal });
   signal?.addEventListener('abort', () => void engine.close(), { once: true });
   return engine;
 }
@@ -71,10 +78,17 @@ function settingsOf(options: EngineOptions): CoreSettings {
   };
 }
 
-function infoOf(settings: CoreSettings): EngineInfo {
+function infoOf(settings: CoreSettings, block: number | undefined): EngineInfo {
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   const { provider, threads, optimization } = settings;
-  return { runtime: 'onnxruntime-node', version, provider, threads, lowering: 'none', optimization };
+  return {
+    runtime: 'onnxruntime-node',
+    version,
+    provider,
+    threads,
+    lowering: block === undefined ? 'none' : `blocks of ${block}`,
+    optimization,
+  };
 }
 
 function workerChannel(settings: CoreSettings): Channel {
@@ -97,6 +111,25 @@ function workerFile(here: string): URL {
 async function inlineChannel(settings: CoreSettings): Promise<Channel> {
   const { InlineChannel } = await import('./inline-channel.ts');
   return new InlineChannel(settings);
+}
+
+/** Channels in a block of ONNX Runtime's image kernels on this processor; undefined where this build has none. */
+async function blockOf(engine: Engine): Promise<number | undefined> {
+  const { graph, x } = blockProbe();
+  try {
+    const loaded = await engine.load(graph);
+    const { y } = await engine.run({
+      graph: loaded,
+      feeds: { x: { dtype: 'float32', dims: [1, 64, 1, 2], data: x } },
+      fetch: ['y'],
+    });
+    await engine.unload(loaded);
+    return y && blockFrom(y.data as Float32Array);
+  } catch (error) {
+    if (error instanceof EngineError && (error.code === 'unsupported-operator' || error.code === 'load-failed'))
+      return undefined;
+    throw error;
+  }
 }
 
 // The smallest graph shows whether ONNX Runtime and its provider work here, when the engine is opened and not in the middle of a study.

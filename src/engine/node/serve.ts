@@ -7,6 +7,7 @@ import type { SessionCore } from './session-core.ts';
 /** Does what is asked. Never rejects: what goes wrong is in the reply. */
 export async function serve(core: SessionCore, request: Request): Promise<Reply> {
   try {
+    if (request.kind === 'load') return { ok: true, results: [], refusal: await core.load(request.file) };
     return { ok: true, results: await perform(core, request) };
   } catch (error) {
     const code = error instanceof EngineError ? (error.code as 'run-failed') : 'run-failed';
@@ -15,11 +16,11 @@ export async function serve(core: SessionCore, request: Request): Promise<Reply>
   }
 }
 
-async function perform(core: SessionCore, request: Request): Promise<readonly Tensors[]> {
+async function perform(
+  core: SessionCore,
+  request: Exclude<Request, { readonly kind: 'load' }>,
+): Promise<readonly Tensors[]> {
   switch (request.kind) {
-    case 'load':
-      await core.load(request.file);
-      return [];
     case 'unload':
       await core.unload(request.graphId, request.graphName);
       return [];

@@ -7,12 +7,16 @@ import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
 import { ExitGate, gateWords } from './exit-gate.ts';
 import type { CoreSettings, GraphFile, RunOrder, Tensors } from './messages.ts';
+import { batchOf, difference, padRecords, withoutPadding } from './lowered.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
 import { sessionOptions } from './session-options.ts';
 
 interface LoadedSession extends Declaration {
-  readonly session: InferenceSession;
+  readonly file: GraphFile;
+  /** The graph as it is; made when it is first needed where there is a lowered one. */
+  standard: InferenceSession | undefined;
+  readonly lowered: InferenceSession | undefined;
   readonly fileBytes: number;
 }
 
@@ -29,19 +33,33 @@ export class SessionCore {
     this.#gate = gate;
   }
 
-  /** Makes a session of the file. Throws EngineError `unsupported-operator` or `load-failed`. */
-  async load(file: GraphFile): Promise<void> {
+  /**
+   * Makes a session of the file: of its lowered graph if it has one that gives the same values, else of the graph itself. Returns why
+   * a lowered graph was refused. Throws EngineError `unsupported-operator` or `load-failed`.
+   */
+  async load(file: GraphFile): Promise<string | undefined> {
     const { id, name, inputs, outputs, optional } = file;
-    const fileBytes = file.bytes.byteLength;
+    const fileBytes = file.bytes.byteLength + (file.lowered?.bytes.byteLength ?? 0);
     this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
-    let session: InferenceSession;
-    try {
-      session = await this.#gate.through(() => InferenceSession.create(file.bytes, sessionOptions(this.#settings)));
-    } catch (cause) {
-      throw loadError(name, cause);
+    const standard = await this.#open(name, file.bytes, 'standard');
+    let lowered: InferenceSession | undefined;
+    let refusal: string | undefined;
+    if (file.lowered) {
+      try {
+        lowered = await this.#open(name, file.lowered.bytes, 'lowered');
+        refusal = await this.#gate.through(() => difference(standard, lowered as InferenceSession, file));
+      } catch (error) {
+        refusal = messageOf(error);
+      }
     }
-    this.#graphs.set(id, { session, name, inputs, outputs, optional, fileBytes });
+    const refused = refusal === undefined ? undefined : lowered;
+    if (refused) await this.#gate.through(() => refused.release());
+    const taken = refused ? undefined : lowered;
+    if (taken) await this.#gate.through(() => standard.release());
+    const kept = { standard: taken ? undefined : standard, lowered: taken };
+    this.#graphs.set(id, { file, name, inputs, outputs, optional, fileBytes, ...kept });
     this.#fileBytes += fileBytes;
+    return refusal;
   }
 
   /** Frees the session. Throws EngineError `load-failed` when the graph is not loaded. */
@@ -50,7 +68,7 @@ export class SessionCore {
     if (!loaded) throw new EngineError('load-failed', `graph ${name} is not loaded in this engine`);
     this.#graphs.delete(graphId);
     this.#fileBytes -= loaded.fileBytes;
-    await this.#gate.through(() => loaded.session.release());
+    await this.#release(loaded);
   }
 
   /** Takes the tensors over as residents; their buffers are not copied. */
@@ -84,14 +102,21 @@ export class SessionCore {
   async run(order: RunOrder): Promise<Tensors> {
     const graph = this.#graphs.get(order.graphId);
     if (!graph) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
-    const feeds = this.#feedsOf(graph, order);
+    const given = this.#feedsOf(graph, order);
     const fetches = this.#fetchesOf(graph, order);
+    const batch = batchOf(graph, given);
+    const { recordsMultiple = 1, paddable = false } = graph.file.lowered ?? {};
+    const missing = graph.lowered ? (recordsMultiple - (batch % recordsMultiple)) % recordsMultiple : 0;
+    const session = missing > 0 && !paddable ? await this.#standardOf(graph) : (graph.lowered ?? graph.standard);
+    const padded = missing > 0 && paddable;
+    const feeds = padded ? padRecords(graph, given, missing) : given;
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.#gate.through(() => graph.session.run(feeds, fetches));
+      results = await this.#gate.through(() => (session as InferenceSession).run(feeds, fetches));
     } catch (cause) {
       throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
     }
+    if (padded) results = withoutPadding(graph, results, batch);
     const fetched: Tensors = {};
     for (const name of order.fetch) {
       const value = fromOrt(resultOf(graph, results, name));
@@ -107,7 +132,24 @@ export class SessionCore {
     this.#graphs.clear();
     this.#residents.clear();
     this.#fileBytes = 0;
-    for (const { session } of sessions) await this.#gate.through(() => session.release());
+    for (const loaded of sessions) await this.#release(loaded);
+  }
+
+  async #release({ standard, lowered }: LoadedSession): Promise<void> {
+    for (const session of [standard, lowered]) if (session) await this.#gate.through(() => session.release());
+  }
+
+  async #open(name: string, bytes: Uint8Array<ArrayBuffer>, form: 'standard' | 'lowered'): Promise<InferenceSession> {
+    try {
+      return await this.#gate.through(() => InferenceSession.create(bytes, sessionOptions(this.#settings, form)));
+    } catch (cause) {
+      throw loadError(name, cause);
+    }
+  }
+
+  async #standardOf(graph: LoadedSession): Promise<InferenceSession> {
+    graph.standard ??= await this.#open(graph.name, graph.file.bytes, 'standard');
+    return graph.standard;
   }
 
   #feedsOf(graph: LoadedSession, order: RunOrder): Record<string, OrtTensor> {

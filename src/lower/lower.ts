@@ -1,0 +1,115 @@
+// Rewrites a graph for ONNX Runtime's CPU kernels on blocked images: convolutions and what lies between them stay in blocks, a pool
+// after a convolution becomes a convolution for each place in its window, and a weight's gradient becomes one convolution.
+
+import { type Graph, intAttribute, type Node } from '../onnx/index.ts';
+import { analyse, type Analysis } from './analysis.ts';
+import { Blocks } from './blocks.ts';
+import { addConv } from './convolution.ts';
+import { addPhasedPool, addPhasedPoolGradient, addPool, type Phases } from './pool.ts';
+import { addWeightGradient } from './weight-gradient.ts';
+
+/** A lowered graph: same inputs and outputs, same values up to rounding. */
+export interface Lowered {
+  readonly graph: Graph;
+  /** The graph takes a batch of N records only where this divides N; 1 when any will do. */
+  readonly recordsMultiple: number;
+}
+
+/** The graph in blocks of `block` channels; undefined when it has no convolution that the blocked kernels can do. */
+export function lowerToBlocks(graph: Graph, block: number): Lowered | undefined {
+  const analysis = analyse(graph, block);
+  if (analysis.blocked.size === 0) return undefined;
+  return new Lowering(graph, analysis).run();
+}
+
+class Lowering {
+  readonly #graph: Graph;
+  readonly #analysis: Analysis;
+  readonly #blocks: Blocks;
+  readonly #phases = new Map<string, Phases>();
+  /** Output of a pool's gradient → its sum over each window, which is all that a bias needs. */
+  readonly #pooledGradients = new Map<string, string>();
+
+  constructor(graph: Graph, analysis: Analysis) {
+    this.#graph = graph;
+    this.#analysis = analysis;
+    this.#blocks = new Blocks(graph, analysis.types, analysis.block);
+  }
+
+  run(): Lowered {
+    const { hints, live } = this.#analysis;
+    let recordsMultiple = 1;
+    for (const node of this.#graph.nodes) {
+      const plainOutputs: string[] = [];
+      for (const output of node.outputs.filter((name) => live.has(name))) {
+        const hint = hints.get(output);
+        if (hint?.op === 'ConvWeightGradient') {
+          addWeightGradient(this.#blocks, hint);
+          recordsMultiple = this.#analysis.block;
+        } else if (hint) {
+          const phases = this.#phases.get(hint.inputs[1] ?? '') as Phases;
+          this.#pooledGradients.set(output, addPhasedPoolGradient(this.#blocks, phases, hint));
+        } else if (!this.#inBlocks(node, output)) {
+          plainOutputs.push(output);
+        }
+      }
+      if (plainOutputs.length > 0) this.#asItWas(node);
+    }
+    for (const { name } of this.#graph.outputs) this.#blocks.builder.output(this.#blocks.plain(name));
+    return { graph: this.#blocks.builder.build({ prune: true, metadata: this.#graph.metadata }), recordsMultiple };
+  }
+
+  /** Adds the node in blocks when that is its place; returns whether it did, or had nothing to do. */
+  #inBlocks(node: Node, output: string): boolean {
+    const { blocked, convs, fused, pools } = this.#analysis;
+    if (this.#isInPool(node)) return true;
+    if (!blocked.has(output)) return this.#asSum(node, output);
+    const conv = convs.get(node);
+    const pool = pools.get(output);
+    if (pool && conv) return true; // Computed where its pool is.
+    if (pool) this.#phases.set(output, addPhasedPool(this.#blocks, pool));
+    else if (conv) addConv(this.#blocks, conv, fused.get(output));
+    else if (node.op === 'Relu' && fused.get(node.inputs[0] ?? '') === output) return true;
+    else if (node.op === 'MaxPool' || node.op === 'AveragePool') addPool(this.#blocks, node);
+    else this.#elementwise(node, output);
+    return true;
+  }
+
+  /** The Relu between a convolution and its phased pool. */
+  #isInPool(node: Node): boolean {
+    return node.op === 'Relu' && this.#analysis.pools.has(node.inputs[0] ?? '');
+  }
+
+  #elementwise(node: Node, output: string): void {
+    const inputs = node.inputs.map((input) => {
+      if (input === '') return '';
+      const single = this.#blocks.dims(input).every((dim) => dim === 1);
+      return single ? this.#blocks.plain(input) : this.#blocks.blocked(input);
+    });
+    this.#blocks.haveBlocked(output, this.#blocks.builder.add(node.op, inputs, node.attributes));
+  }
+
+  /** A sum over records and space of a value in blocks: a bias's gradient. */
+  #asSum(node: Node, output: string): boolean {
+    const [value = ''] = node.inputs;
+    if (node.op !== 'ReduceSum' || node.domain !== '' || !this.#analysis.blocked.has(value)) return false;
+    const { builder, block } = this.#blocks;
+    const axes = this.#graph.initializers.get(node.inputs[1] ?? '')?.data;
+    if (Array.from(axes ?? [], Number).join() !== '0,2,3' || intAttribute(node, 'keepdims', 1) !== 0) return false;
+    const [channels] = this.#blocks.sizes(value);
+    const source = this.#pooledGradients.get(value) ?? this.#blocks.blocked(value);
+    const opened = this.#blocks.reshape(source, [0, channels / block, -1, block]);
+    const sum = builder.add('ReduceSum', [opened, builder.integers([0, 2])], { keepdims: { kind: 'int', value: 0 } });
+    this.#blocks.reshape(sum, [channels], undefined, output);
+    this.#blocks.havePlain(output);
+    return true;
+  }
+
+  #asItWas(node: Node): void {
+    const inputs = node.inputs.map((input) => (input === '' ? '' : this.#blocks.plain(input)));
+    const isNew = node.outputs.every((output) => output === '' || !this.#blocks.builder.has(output));
+    if (!isNew) return;
+    this.#blocks.builder.addNode({ ...node, inputs });
+    for (const output of node.outputs) if (output !== '') this.#blocks.havePlain(output);
+  }
+}
