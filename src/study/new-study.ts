@@ -54,7 +54,7 @@ const cases: Readonly<Record<CaseName, Case>> = {
     height: 64
     channels: 1
     fit: stretch # slices differ in shape; pad would keep theirs
-  augment: { flipHorizontal: true, shift: 0.1, brightness: 0.05 } # of training images, at the site`,
+  augment: { flipHorizontal: true, flipVertical: true, shift: 0.1 } # of training images, at the site`,
   },
   'bone-xray': {
     title: 'osteoarthritis in knee radiographs',

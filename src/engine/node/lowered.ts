@@ -45,7 +45,7 @@ export function withoutPadding(graph: Declaration, results: Values, batch: numbe
     const value = fromOrt(result);
     const dims = value.dims.with(0, batch);
     const data = (value.data as Float32Array<ArrayBuffer>).slice(0, elementCount(dims));
-    cut[output.name] = toOrt({ ...value, dims, data } as Tensor);
+    cut[output.name] = toOrt({ ...value, dims, data });
   }
   return cut;
 }
