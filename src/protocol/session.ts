@@ -191,12 +191,9 @@ function checkTensors(line: Exchange, received: Message): void {
 
 function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
   if (value.dtype === 'float32' || value.dtype === 'float64') {
-    // 0·x is 0 for a finite x and NaN otherwise; a sum of them shows whether there was one.
-    const data = value.data as Float32Array | Float64Array;
-    const none = 0;
-    let zero = 0;
-    for (let index = 0; index < data.length; index++) zero += (data[index] as number) * none;
-    if (zero !== 0)
+    const finite =
+      value.dtype === 'float32' ? allFinite32(value.data as Float32Array) : allFinite64(value.data as Float64Array);
+    if (!finite)
       throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
   } else if (spec.below !== undefined) {
     const data = value.data as Int32Array;
@@ -209,6 +206,25 @@ function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
         );
     }
   }
+}
+
+/** Every message passes here: four sums side by side, because one alone waits for itself at each element. 0·x is NaN where x is not finite. */
+function allFinite32(data: Float32Array): boolean {
+  const none = 0;
+  const end = data.length - (data.length % 4);
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let index = 0; index < end; index += 4) {
+    a += data[index]! * none;
+    b += data[index + 1]! * none;
+    c += data[index + 2]! * none;
+    d += data[index + 3]! * none;
+  }
+  for (let index = end; index < data.length; index++) a += data[index]! * none;
+  return a + b + c + d === 0;
+}
+
+function allFinite64(data: Float64Array): boolean {
+  return data.every(Number.isFinite);
 }
 
 function fits(value: Pick<Tensor, 'dtype' | 'dims'>, spec: TensorSpec): boolean {
