@@ -1,7 +1,6 @@
 // What has arrived and was not yet taken, in order: frames of a connection, or connections of a listener.
 
-import { assert, type TransportError } from '../base/index.ts';
-import { abortReason } from './abort-reason.ts';
+import { abortReason, assert, type TransportError } from '../base/index.ts';
 
 interface Taker<T> {
   readonly give: (item: T | undefined) => void;
@@ -55,7 +54,7 @@ export class Inbox<T> {
       }
       const onAbort = (): void => {
         this.#taker = undefined;
-        reject(abortReason(signal));
+        reject(abortReason(signal!));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#taker = {

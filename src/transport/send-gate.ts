@@ -1,7 +1,6 @@
 // Lets frames through in order while few enough bytes and frames are outstanding, and makes the others wait.
 
-import { TransportError } from '../base/index.ts';
-import { abortReason } from './abort-reason.ts';
+import { abortReason, TransportError } from '../base/index.ts';
 import type { TransportLimits } from './transport.ts';
 
 interface Waiter {
@@ -38,7 +37,7 @@ export class SendGate {
         throw new TransportError('refused', `${this.#waiting.length} sends wait already; await each before the next`);
       const onAbort = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        waiter.settle(abortReason(signal));
+        waiter.settle(abortReason(signal!));
         this.#admitWaiting();
       };
       const waiter: Waiter = {

@@ -2,8 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
-import { ConfigError, TransportError } from '../../base/index.ts';
-import { abortReason } from '../abort-reason.ts';
+import { abortReason, ConfigError, TransportError } from '../../base/index.ts';
 import type { Connection } from '../transport.ts';
 import { isLoopbackAddress, requireLoopback } from './loopback.ts';
 import { completeOptions, wsOptions, type WebSocketOptions } from './options.ts';
@@ -35,7 +34,7 @@ export async function connectWebSocket(
       failure ??= reason;
       webSocket.terminate();
     };
-    const onAbort = (): void => giveUp(abortReason(signal));
+    const onAbort = (): void => giveUp(abortReason(signal!));
     signal?.addEventListener('abort', onAbort, { once: true });
     webSocket.on('upgrade', (upgrade) => (response = upgrade));
     webSocket.on('unexpected-response', (_request, answer) => {

@@ -1,7 +1,0 @@
-// Why a signal was aborted, as an error.
-
-/** The signal's reason itself if it is an Error, as it is unless the caller chose otherwise. */
-export function abortReason(signal: AbortSignal | undefined): Error {
-  const reason = signal?.reason;
-  return reason instanceof Error ? reason : new Error(`aborted: ${String(reason)}`);
-}
