@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addSums, columnSums, poolStandardisation, requireRecords, standardisation } from './pooling.ts';
+import { addSums, columnSums, poolStandardisation, standardisation } from './pooling.ts';
 
 const none = columnSums([], 0);
 
@@ -36,10 +36,5 @@ describe('pooling', () => {
   it('leaves columns without numbers alone: mean 0, sd 1, not called constant', () => {
     const pool = poolStandardisation([{ inputs: { counts: [0], sums: [0], squares: [0] }, target: none }]);
     expect(pool).toEqual({ inputs: { mean: [0], sd: [1] }, target: { mean: [], sd: [] }, constant: [] });
-  });
-
-  it('refuses a site with too few records', () => {
-    expect(() => requireRecords(4, 5, 'site-2')).toThrow(/site-2 has 4 training records, .* at least 5/);
-    expect(() => requireRecords(5, 5, 'site-2')).not.toThrow();
   });
 });

@@ -1,7 +1,7 @@
 // Standardisation without sharing: each site counts, adds up and squares its training records, the server adds the sites' sums, and
 // everyone derives the same means and standard deviations from the total. Sums are float64.
 
-import { DataError, assert } from '../base/index.ts';
+import { assert } from '../base/index.ts';
 import { meanAndSd } from '../protocol/index.ts';
 import type { Part } from './records.ts';
 
@@ -102,13 +102,4 @@ export function poolStandardisation(sites: readonly PooledSums[]): PooledStandar
     target: { mean: target.mean, sd: target.sd },
     constant,
   };
-}
-
-/** Throws DataError `too-few-records` when a site has fewer training records than `minCount`. */
-export function requireRecords(trainCount: number, minCount: number, site: string): void {
-  if (trainCount >= minCount) return;
-  throw new DataError(
-    'too-few-records',
-    `${site} has ${trainCount} training records, but the study asks for at least ${minCount} (data.minCount)`,
-  );
 }

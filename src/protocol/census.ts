@@ -1,7 +1,7 @@
 // What a site says of its data before training, read and checked, so that no count can make a schedule, a buffer or a sum that the
 // server or another site could not hold.
 
-import { ProtocolError } from '../base/index.ts';
+import { DataError, ProtocolError } from '../base/index.ts';
 import type { Message } from './message.ts';
 import type { Plan } from './plan.ts';
 import { Schedule } from './schedule.ts';
@@ -37,6 +37,22 @@ export function readCensus(message: Message): Census {
   });
   checkSums(sums, train, 'census');
   return { counts: { train, val, test }, classes, sums };
+}
+
+/**
+ * Throws DataError `too-few-records` when a site has fewer training records than the study asks for. A site asks before it joins,
+ * the server of every census.
+ */
+export function requireRecords(
+  { sites, minCount }: Pick<Plan, 'sites' | 'minCount'>,
+  site: number,
+  train: number,
+): void {
+  if (train >= minCount) return;
+  throw new DataError(
+    'too-few-records',
+    `site ${sites[site] ?? ''} has ${train} training records, but the study asks for at least ${minCount} (data.minCount)`,
+  );
 }
 
 /** Throws ProtocolError unless each column's count, sum and sum of squares can be those of at most `records` values. */

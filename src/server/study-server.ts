@@ -1,15 +1,7 @@
 // One study at the server, from the first hello to the last byte: admission, census, training in the study's order, validation and
 // selection after each epoch, the test part at the end, and what each party then gets.
 
-import {
-  assert,
-  type Clock,
-  DataError,
-  ProtocolError,
-  SeptumError,
-  TimeoutError,
-  TransportError,
-} from '../base/index.ts';
+import { assert, type Clock, ProtocolError, SeptumError, TimeoutError, TransportError } from '../base/index.ts';
 import type { Engine, EngineInfo } from '../engine/index.ts';
 import {
   type Census,
@@ -25,6 +17,7 @@ import {
   planHash,
   readCensus,
   readReport,
+  requireRecords,
   Schedule,
   type ScriptFacts,
   serverKnowsSegment,
@@ -300,13 +293,7 @@ export class StudyServer {
     // From here to the next wait all is done at once: a site that starts over comes before it or after it.
     for (const [site, { census }] of taken.entries()) {
       assert(census, 'every site has sent its census');
-      const { train } = census.counts;
-      if (train < plan.minCount) {
-        throw new DataError(
-          'too-few-records',
-          `site ${plan.sites[site]} has ${train} training records, the study asks for at least ${plan.minCount} (minCount)`,
-        );
-      }
+      requireRecords(plan, site, census.counts.train);
       counts.push(census.counts);
       for (let index = 0; index < classes.length; index++)
         classes[index] = (classes[index] as number) + (census.classes[index] ?? 0);

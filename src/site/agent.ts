@@ -15,6 +15,7 @@ import {
   type Plan,
   planHash,
   readPooled,
+  requireRecords,
   Schedule,
   type ScriptFacts,
   Session,
@@ -138,7 +139,9 @@ export class SiteAgent {
 
   /** Takes part in the study to its end. Rejects with DataError, EngineError, ProtocolError, TransportError, TimeoutError or the signal's reason. */
   async run(): Promise<SiteResult> {
-    const { engine, study, index, secretSeed } = this.#options;
+    const { engine, study, index, data, secretSeed } = this.#options;
+    // The server would refuse the census; a site that cannot meet the minimum does not even connect.
+    requireRecords(this.#plan, index, data.parts.train.count);
     try {
       const seed = this.#plan.choices.segmentSeed === 'site' ? secretSeed : this.#plan.seed;
       assert(seed !== undefined, 'segmentSeed: site comes with a secret');

@@ -4,7 +4,7 @@
 import { createConnection } from 'node:net';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { TransportError } from '../../src/base/index.ts';
-import { hello, type Message, message, planHash } from '../../src/protocol/index.ts';
+import { hello, type Message, message, planHash, requireRecords } from '../../src/protocol/index.ts';
 import { createMemoryListener } from '../../src/transport/index.ts';
 import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
 import { planStudy } from '../harness/study.ts';
@@ -188,7 +188,7 @@ describe.concurrent('a pretender', () => {
     },
   );
 
-  test('with too few records ends the study with its name', async () => {
+  test('that sends a census of too few records ends the study with its name', async () => {
     const listener = createMemoryListener();
     const ended = serve(planned, listener, settings).catch((error: unknown) => error);
     for (const site of everyone) {
@@ -220,6 +220,17 @@ describe.concurrent('a pretender', () => {
     });
     expect(lost).toEqual([expect.stringContaining('site C reads nothing')]);
     for (const error of await Promise.all(others)) expect(error).toMatchObject({ code: 'refused-by-peer' });
+  });
+});
+
+test('a site with too few records says so itself and does not even connect', async () => {
+  const { plan } = planned;
+  expect(() => requireRecords({ ...plan, minCount: 10 }, 2, 10)).not.toThrow();
+  const connect = () => Promise.reject(new Error('it must not connect'));
+  await expect(takePart({ ...planned, plan: { ...plan, minCount: 11 } }, 2, connect)).rejects.toMatchObject({
+    name: 'DataError',
+    code: 'too-few-records',
+    message: 'site C has 10 training records, but the study asks for at least 11 (data.minCount)',
   });
 });
 
