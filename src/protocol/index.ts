@@ -1,8 +1,19 @@
+export { BYTES_UNACKNOWLEDGED, MESSAGES_UNACKNOWLEDGED } from './acknowledged.ts';
 export * from './census.ts';
 export * from './class-weights.ts';
 export * from './choices.ts';
 export * from './codec.ts';
 export * from './handshake.ts';
+export {
+  classCountOf,
+  type Direction,
+  type Exchange,
+  HISTOGRAM_BINS,
+  inChunks,
+  partsAtSite,
+  REPORT_STATISTICS,
+  stateTensors,
+} from './lines.ts';
 export * from './meaning.ts';
 export * from './message.ts';
 export * from './moments.ts';

@@ -3,7 +3,7 @@
 
 import { ProtocolError } from '../base/index.ts';
 import type { Message } from './message.ts';
-import { HISTOGRAM_BINS, REPORT_STATISTICS } from './script.ts';
+import { HISTOGRAM_BINS, REPORT_STATISTICS } from './lines.ts';
 
 /** The statistics in the order in which they travel; the rest of the tensor is zero. */
 const fields = [

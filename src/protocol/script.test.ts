@@ -1,18 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { elementCount } from '../tensor/index.ts';
 import { planStudy, type TestStudy } from '../../test/harness/study.ts';
+import { BYTES_UNACKNOWLEDGED, MESSAGES_UNACKNOWLEDGED } from './acknowledged.ts';
 import { allowedChoices, type Choices, describeChoices } from './choices.ts';
+import { type Exchange, inChunks, stateTensors } from './lines.ts';
 import type { Plan } from './plan.ts';
-import {
-  evaluationRows,
-  type Exchange,
-  inChunks,
-  type ScriptFacts,
-  type SiteCounts,
-  siteScript,
-  stateTensors,
-  uploadChunks,
-} from './script.ts';
+import { evaluationRows, type ScriptFacts, type SiteCounts, siteScript, uploadChunks } from './script.ts';
 
 const runnable = allowedChoices().filter(({ when }) => when !== 'buffered');
 const counts: readonly SiteCounts[] = [
@@ -114,6 +107,49 @@ it('never lets more than four messages of rows go unanswered', () => {
       expect(unanswered).toBeLessThanOrEqual(4);
     }
   }
+});
+
+describe('a site that has nothing to say for long', () => {
+  /** Lines down between two lines up, where there are any. */
+  function runsDown(plan: Plan, site: number, facts: ScriptFacts): Exchange[][] {
+    const runs: Exchange[][] = [[]];
+    for (const line of siteScript(plan, site, facts)) {
+      if (line.direction === 'down') runs.at(-1)!.push(line);
+      else runs.push([]);
+    }
+    return runs.filter((run) => run.length > 0);
+  }
+
+  it('acknowledges every 64th sum of the steps that it sits out, and says so of which', () => {
+    const facts: ScriptFacts = {
+      counts: [
+        { train: 5999, val: 0, test: 0 },
+        { train: 1, val: 0, test: 0 },
+      ],
+      chunksHeld: 0,
+    };
+    const plan = planOf({});
+    const script = linesOf(plan, 1, facts);
+    const sums = script.filter(({ kind }) => kind === 'gradient-sum');
+    expect(sums.length).toBe(2000);
+    const said = script.filter(({ kind, direction }) => kind === 'acknowledge' && direction === 'up').slice(0, -1);
+    expect(said.map(({ step }) => step)).toEqual(Array.from({ length: 31 }, (_, index) => 64 * (index + 1) - 2));
+    expect(Math.max(...runsDown(plan, 1, facts).map((run) => run.length))).toBe(MESSAGES_UNACKNOWLEDGED);
+    // The other speaks at every step.
+    expect(linesOf(plan, 0, facts).filter(({ kind }) => kind === 'acknowledge').length).toBe(1);
+  });
+
+  it('acknowledges weights of more than 16 MiB in between, but each message that is as large alone', () => {
+    const group = (elements: number) => ({ name: 'g', dims: [elements], members: [] });
+    const groups = [5 << 20, ...Array.from({ length: 30 }, () => 500_000)].map(group);
+    const plan = planOf({});
+    const large = { ...plan, layouts: { ...plan.layouts, trunk: { groups, statistics: [], slots: 0 } } };
+    const sizes = runsDown(large, 0, { counts, chunksHeld: 0 }).map((run) =>
+      run.reduce((sum, line) => sum + bytesOf(line), 0),
+    );
+    expect(sizes.filter((bytes) => bytes > BYTES_UNACKNOWLEDGED)).toEqual([4 * groups[0]!.dims[0]!]);
+    expect(sizes.slice(-5)).toEqual([20 << 20, 16e6, 16e6, 16e6, 12e6]);
+  });
 });
 
 describe('tensors of a state', () => {

@@ -2,34 +2,15 @@
 // every tensor. It is a pure function of the plan and of the sites' record counts. The site follows it; the server holds each site's
 // messages against it; so whatever is not the next line of the script is refused (docs/PROTOCOL.md).
 
+import { elementCount } from '../tensor/index.ts';
+import { acknowledged } from './acknowledged.ts';
 import type { Choices } from './choices.ts';
-import type { MessageKind, TensorSpec } from './message.ts';
+import { type Exchange, Lines, partsAtSite } from './lines.ts';
 import type { PartLayout, Plan } from './plan.ts';
 import { type Batch, Schedule } from './schedule.ts';
-import { bytesPerElement, elementCount } from '../tensor/index.ts';
 
-export type Direction = 'up' | 'down';
 export const partNames = ['train', 'val', 'test'] as const;
 export type PartName = (typeof partNames)[number];
-
-/** One message that the script expects, complete but for its values. */
-export interface Exchange {
-  readonly direction: Direction;
-  readonly kind: MessageKind;
-  readonly epoch: number;
-  readonly step: number;
-  readonly part: number;
-  readonly chunk: number;
-  readonly tensors: readonly TensorSpec[];
-  /** How many scalars the message carries. */
-  readonly scalars: number;
-  /** Whether the message carries the SHA-256 of its tensors. */
-  readonly digest: boolean;
-  /** The records that the message is about, where it is about records: a range of the epoch's order, or of the part's rows. */
-  readonly records?: { readonly from: number; readonly count: number };
-  /** The site's batch, where the message belongs to one. */
-  readonly batch?: Batch;
-}
 
 /** What the census says of one site, as the server tells it to all (`pooled`). */
 export interface SiteCounts {
@@ -46,19 +27,6 @@ export interface ScriptFacts {
   chunksHeld: number;
 }
 
-const segmentParts = ['segment', 'head'] as const;
-export type SegmentPart = (typeof segmentParts)[number];
-
-/** The parts of the network that sit at the sites. */
-export function partsAtSite(plan: Pick<Plan, 'layouts'>): readonly SegmentPart[] {
-  return segmentParts.filter((part) => plan.layouts[part] !== undefined);
-}
-
-/** The classes whose counts and histograms are reported: two classes need one histogram, more need one each. */
-export function classCountOf(plan: Pick<Plan, 'task'>): number {
-  return plan.task.kind === 'classification' ? plan.task.classes.length : 1;
-}
-
 /** Rows of one message of activations outside training: about 4 MiB, at least 1, at most 4096. */
 export function evaluationRows(plan: Pick<Plan, 'network'>): number {
   const bytes = 4 * Math.max(elementCount(plan.network.cutDims), elementCount(plan.network.trunkOutputDims ?? []));
@@ -68,57 +36,18 @@ export function evaluationRows(plan: Pick<Plan, 'network'>): number {
 /** Messages of activations without a reply before the sender waits for `acknowledge`. */
 export const CHUNKS_UNACKNOWLEDGED = 4;
 
-/** Records that one part of one site may have, and one more. */
-const RECORDS_BELOW = 2 ** 24;
-
-/** The float64 statistics that a site with the labels reports of one part; report.ts in `site` and `server` fill and read them. */
-export const REPORT_STATISTICS = 24;
-export const HISTOGRAM_BINS = 1000;
-
-/** The tensors of a part's whole state in the order in which it travels: parameters, their optimizer slots, statistics. */
-export function stateTensors(part: string, layout: PartLayout, withSlots: boolean): readonly TensorSpec[] {
-  const specs: TensorSpec[] = [];
-  layout.groups.forEach((group, index) => {
-    specs.push({ name: `${part}.w${index}`, dtype: 'float32', dims: group.dims });
-    for (let slot = 0; withSlots && slot < layout.slots; slot++) {
-      specs.push({ name: `${part}.w${index}.s${slot}`, dtype: 'float32', dims: group.dims });
-    }
-  });
-  layout.statistics.forEach((group, index) =>
-    specs.push({ name: `${part}.r${index}`, dtype: 'float32', dims: group.dims }),
-  );
-  return specs;
-}
-
-/** The gradient tensors of a part's parameters. */
-export function gradientTensors(part: string, layout: PartLayout): readonly TensorSpec[] {
-  return layout.groups.map((group, index) => ({ name: `${part}.g${index}`, dtype: 'float32', dims: group.dims }));
-}
-
-/** Splits a list of tensors into messages of about 4 MiB; a larger tensor has one of its own. */
-export function inChunks(specs: readonly TensorSpec[]): readonly (readonly TensorSpec[])[] {
-  const chunks: TensorSpec[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const spec of specs) {
-    const size = elementCount(spec.dims) * bytesPerElement(spec.dtype);
-    if (bytes + size > 4 << 20) {
-      chunks.push([]);
-      bytes = 0;
-    }
-    chunks.at(-1)?.push(spec);
-    bytes += size;
-  }
-  return chunks;
-}
-
 /** Whether the server can know the sites' segment at the end without being sent it. */
 export function serverKnowsSegment(choices: Choices): boolean {
   return choices.segments !== 'private';
 }
 
 /** The script of site `index`. It may be asked for the line after `pooled` only once `facts.counts` is set. */
-export function* siteScript(plan: Plan, index: number, facts: ScriptFacts): Generator<Exchange, void, undefined> {
+export function siteScript(plan: Plan, index: number, facts: ScriptFacts): Generator<Exchange, void, undefined> {
   const lines = new Lines(plan);
+  return acknowledged(lines, wholeStudy(plan, lines, index, facts));
+}
+
+function* wholeStudy(plan: Plan, lines: Lines, index: number, facts: ScriptFacts): Generator<Exchange> {
   yield lines.census();
   yield lines.pooled();
   const own = facts.counts[index];
@@ -255,102 +184,4 @@ function* detachedUpload(plan: Plan, lines: Lines, own: SiteCounts, held: number
     }
   }
   yield lines.line('down', 'acknowledge', { epoch: plan.training.augmentPasses, part: 2, chunk });
-}
-
-type About = Partial<Omit<Exchange, 'direction' | 'kind'>>;
-
-/** Makes the lines of one plan's scripts. */
-class Lines {
-  readonly #plan: Plan;
-
-  constructor(plan: Plan) {
-    this.#plan = plan;
-  }
-
-  line(direction: Direction, kind: MessageKind, about: About): Exchange {
-    return { direction, kind, epoch: 0, step: 0, part: 0, chunk: 0, tensors: [], scalars: 0, digest: false, ...about };
-  }
-
-  census(): Exchange {
-    const classes = classCountOf(this.#plan);
-    const tensors: TensorSpec[] = [
-      { name: 'counts', dtype: 'int32', dims: [3], below: RECORDS_BELOW },
-      { name: 'classes', dtype: 'int32', dims: [3, classes], below: RECORDS_BELOW },
-      { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
-    ];
-    return this.line('up', 'census', { tensors });
-  }
-
-  pooled(): Exchange {
-    const classes = classCountOf(this.#plan);
-    const tensors: TensorSpec[] = [
-      { name: 'counts', dtype: 'int32', dims: [this.#plan.sites.length, 3], below: RECORDS_BELOW },
-      { name: 'classes', dtype: 'int32', dims: [3, classes], below: 0x7fffffff },
-      { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
-    ];
-    return this.line('down', 'pooled', { tensors, scalars: 1 });
-  }
-
-  cut(records: number): TensorSpec {
-    return { name: 'cut', dtype: 'float32', dims: [records, ...this.#plan.network.cutDims] };
-  }
-
-  trunkOutput(records: number): TensorSpec {
-    return { name: 'output', dtype: 'float32', dims: [records, ...(this.#plan.network.trunkOutputDims ?? [])] };
-  }
-
-  /** Activations; with the labels at the server also labels, and outside training each record's group. */
-  activations(part: number, records: number, about: About): Exchange {
-    const tensors = [this.cut(records)];
-    if (this.#plan.choices.labels === 'server') {
-      tensors.push(
-        this.#plan.task.kind === 'classification'
-          ? { name: 'labels', dtype: 'int32', dims: [records], below: this.#plan.task.classes.length }
-          : { name: 'labels', dtype: 'float32', dims: [records] },
-      );
-      if (part !== 0) tensors.push({ name: 'groups', dtype: 'int32', dims: [records], below: 0x7fffffff });
-    }
-    return this.line('up', 'activations', { ...about, part, tensors });
-  }
-
-  gradients(
-    direction: Direction,
-    kind: MessageKind,
-    epoch: number,
-    step: number,
-    parts: readonly (readonly [string, PartLayout])[],
-    batch: Batch | undefined,
-  ): Exchange {
-    const tensors = parts.flatMap(([part, layout]) => gradientTensors(part, layout));
-    return this.line(direction, kind, { epoch, step, tensors, ...(batch ? { batch } : {}) });
-  }
-
-  /** Parts' state in as many messages as it takes; the scalars are the optimizer's step count of each part. */
-  *weights(
-    direction: Direction,
-    epoch: number,
-    step: number,
-    parts: readonly (readonly [string, PartLayout])[],
-    withSlots: boolean,
-  ): Generator<Exchange> {
-    const chunks = inChunks(parts.flatMap(([part, layout]) => stateTensors(part, layout, withSlots)));
-    for (const [chunk, tensors] of chunks.entries()) {
-      yield this.line(direction, 'weights', { epoch, step: Math.max(0, step), chunk, tensors, scalars: parts.length });
-    }
-  }
-
-  report(epoch: number, part: number): Exchange {
-    const classes = classCountOf(this.#plan);
-    const tensors: TensorSpec[] = [{ name: 'statistics', dtype: 'float64', dims: [REPORT_STATISTICS] }];
-    if (this.#plan.task.kind === 'classification') {
-      tensors.push({ name: 'confusion', dtype: 'int32', dims: [classes, classes], below: 0x7fffffff });
-      tensors.push({
-        name: 'histograms',
-        dtype: 'int32',
-        dims: [classes === 2 ? 1 : classes, 2, HISTOGRAM_BINS],
-        below: 0x7fffffff,
-      });
-    }
-    return this.line('up', 'report', { epoch, part, tensors });
-  }
 }

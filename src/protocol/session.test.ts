@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { ProtocolError, sha256Hex } from '../base/index.ts';
 import { bytesOf, type Tensor, tensor, zeros } from '../tensor/index.ts';
 import { planStudy } from '../../test/harness/study.ts';
+import { MESSAGES_UNACKNOWLEDGED } from './acknowledged.ts';
 import { allowedChoices, type Choices, describeChoices } from './choices.ts';
 import { message, type Message, type TensorSpec } from './message.ts';
 import type { Plan } from './plan.ts';
-import { type Exchange, type ScriptFacts, type SiteCounts, siteScript } from './script.ts';
+import type { Exchange } from './lines.ts';
+import { type ScriptFacts, type SiteCounts, siteScript } from './script.ts';
 import { Session, type Values } from './session.ts';
 
 const counts: readonly SiteCounts[] = [
@@ -26,16 +28,18 @@ const plans = allowedChoices()
 class Side {
   readonly facts: ScriptFacts = { counts: [], chunksHeld: 0 };
   readonly session: Session;
+  readonly #counts: readonly SiteCounts[];
   readonly accepted: Exchange[] = [];
   readonly composed: Message[] = [];
 
-  constructor(role: 'site' | 'server', plan: Plan) {
-    this.session = new Session(role, siteScript(plan, 0, this.facts));
+  constructor(role: 'site' | 'server', plan: Plan, counted = counts, index = 0) {
+    this.#counts = counted;
+    this.session = new Session(role, siteScript(plan, index, this.facts));
   }
 
   compose(): Message {
     const line = this.session.expected!;
-    if (line.kind === 'pooled') this.facts.counts = counts;
+    if (line.kind === 'pooled') this.facts.counts = this.#counts;
     const made = this.session.compose(line.kind, valuesOf(line));
     this.composed.push(made);
     return made;
@@ -44,7 +48,7 @@ class Side {
   accept(received: Message): void {
     this.accepted.push(
       this.session.accept(received, ({ kind }) => {
-        if (kind === 'pooled') this.facts.counts = counts;
+        if (kind === 'pooled') this.facts.counts = this.#counts;
       }),
     );
   }
@@ -196,6 +200,29 @@ function badValues(spec: TensorSpec, { dtype, dims, data }: Tensor): (readonly [
     ['a value at the bound', last(spec.below)],
   ];
 }
+
+it('of a site that sits out 2000 steps never keeps more than 64 messages, and nothing that the site has acknowledged', () => {
+  const idle = planStudy({ counts: [4001, 1], training: { batch: 2, epochs: 1 } }).plan;
+  const counts = [
+    { train: 4001, val: 0, test: 0 },
+    { train: 1, val: 0, test: 0 },
+  ];
+  const [site, server] = [new Side('site', idle, counts, 1), new Side('server', idle, counts, 1)];
+  server.accept(site.compose());
+  for (let sums = -1; sums < 2000;) {
+    // The server goes as far as it may, and nothing of it arrives: all of it must be there to be sent again.
+    const at = site.session.position;
+    while (server.session.mayCompose) server.compose();
+    const kept = server.session.resendFrom(at);
+    expect(kept.length).toBe(server.session.position - at);
+    expect(kept.length).toBeLessThanOrEqual(MESSAGES_UNACKNOWLEDGED);
+    for (const sent of kept) site.accept(sent);
+    sums += kept.length;
+    expect(site.session.expected?.kind).toBe(sums < 2000 ? 'acknowledge' : 'activations');
+    server.accept(site.compose());
+    expect(server.session.resendFrom(server.session.position)).toEqual([]);
+  }
+});
 
 describe('a session', () => {
   const plan = planOf({});

@@ -6,8 +6,8 @@
 
 import { assert, ProtocolError, sha256Hex } from '../base/index.ts';
 import { bytesOf, type Tensor } from '../tensor/index.ts';
+import type { Direction, Exchange } from './lines.ts';
 import { message, type Message, type MessageKind, type TensorSpec } from './message.ts';
-import type { Direction, Exchange } from './script.ts';
 
 /** The values that fill a line of the script. */
 export interface Values {
@@ -43,6 +43,11 @@ export class Session {
   /** Whether the next line is this side's to send. */
   get mayCompose(): boolean {
     return this.expected?.direction === this.#outbound;
+  }
+
+  /** Whether the next line is the script's last. */
+  get isLast(): boolean {
+    return this.expected !== undefined && this.#line(1) === undefined;
   }
 
   /** The next message to send, and the cursor moves on. The values must fit the line: that is the caller's contract. */
@@ -193,8 +198,7 @@ function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
   if (value.dtype === 'float32' || value.dtype === 'float64') {
     const finite =
       value.dtype === 'float32' ? allFinite32(value.data as Float32Array) : allFinite64(value.data as Float64Array);
-    if (!finite)
-      throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
+    if (!finite) throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
   } else if (spec.below !== undefined) {
     const data = value.data as Int32Array;
     for (let index = 0; index < data.length; index++) {

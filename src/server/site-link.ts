@@ -143,10 +143,7 @@ export class ServerSiteLink {
    * as it is no longer near; and the signal's reason.
    */
   async receive(kind: MessageKind, mayLeave = false): Promise<Received> {
-    const { clock } = this.#options;
-    const since = clock.nowMs();
-    await this.#until(() => this.#inbox.length > 0, kind, mayLeave);
-    this.waitedMs += clock.nowMs() - since;
+    await this.#timed(() => this.#inbox.length > 0, kind, mayLeave);
     const received = this.#inbox[0] as Received;
     // It stays for whoever does expect it: after a restart the inbox is another session's.
     if (received.line.kind !== kind)
@@ -173,9 +170,11 @@ export class ServerSiteLink {
 
   /**
    * Sends the script's next line, now or as soon as the site is connected again. Resolves when the transport took it or it waits for the
-   * site. A site that reads nothing for `timeoutMs` loses its connection.
+   * site. Where the site is to acknowledge first, waits for that, and throws as `receive` does. A site that reads nothing for
+   * `timeoutMs` loses its connection.
    */
-  async send(kind: MessageKind, values: Values = {}): Promise<void> {
+  async send(kind: MessageKind, values: Values = {}, mayLeave = false): Promise<void> {
+    if (this.#acknowledgeIsNext) await this.#timed(() => !this.#acknowledgeIsNext, 'acknowledgement', mayLeave);
     const composed = this.#session.compose(kind, values);
     const connection = this.#connection;
     if (!connection) return;
@@ -197,18 +196,28 @@ export class ServerSiteLink {
     this.#notify();
   }
 
-  /** Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. */
+  /**
+   * Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. Throws
+   * ProtocolError when it starts over instead.
+   */
   async drain(timeoutMs: number): Promise<void> {
     const { clock } = this.#options;
     const { signal } = this.#stopped;
+    const restarts = this.#restarts;
     const endMs = clock.nowMs() + timeoutMs;
-    while (this.#inbox.length === 0) {
+    while (this.#session.expected) {
       signal.throwIfAborted();
       const leftMs = Math.min(endMs, this.connected ? endMs : (this.#lostSince ?? 0) + returnMs) - clock.nowMs();
       if (leftMs <= 0) return;
       await this.#changedWithin(leftMs);
+      this.#checkRestarts(restarts);
     }
-    await this.receive('acknowledge');
+  }
+
+  /** An `acknowledge` is for the session only, which may forget what has arrived; the trainer never sees one. */
+  get #acknowledgeIsNext(): boolean {
+    const line = this.#session.expected;
+    return line?.kind === 'acknowledge' && line.direction === 'up';
   }
 
   /** Lets a connection go: the site counts as lost from here on. */
@@ -255,9 +264,17 @@ export class ServerSiteLink {
       if (received.kind === 'refuse')
         throw new TransportError('refused', `the site closes: ${readRefusal(received).text}`);
       const line = this.#session.accept(received, inspect);
-      this.#inbox.push({ message: received, line, arrival: arrivals++ });
+      if (line.kind !== 'acknowledge') this.#inbox.push({ message: received, line, arrival: arrivals++ });
       this.#notify();
     }
+  }
+
+  /** Waits, and counts the time. */
+  async #timed(ready: () => boolean, what: string, mayLeave: boolean): Promise<void> {
+    const { clock } = this.#options;
+    const since = clock.nowMs();
+    await this.#until(ready, what, mayLeave);
+    this.waitedMs += clock.nowMs() - since;
   }
 
   async #until(ready: () => boolean, what: string, mayLeave = false): Promise<void> {
@@ -265,9 +282,10 @@ export class ServerSiteLink {
     const { signal } = this.#stopped;
     const restarts = this.#restarts;
     const since = clock.nowMs();
-    while (!ready()) {
+    for (;;) {
+      this.#checkRestarts(restarts);
+      if (ready()) return;
       signal.throwIfAborted();
-      if (this.#restarts !== restarts) throw new ProtocolError('out-of-order', `site ${site} started over`);
       if (this.#connection) {
         await this.#changed();
         continue;
@@ -284,6 +302,11 @@ export class ServerSiteLink {
       }
       await this.#changedWithin(leftMs);
     }
+  }
+
+  /** What was begun in another session is not to go on in this one. */
+  #checkRestarts(before: number): void {
+    if (this.#restarts !== before) throw new ProtocolError('out-of-order', `site ${this.#options.site} started over`);
   }
 
   /** Resolves when something changed: a message, room for one, a connection gained or lost, the end of the study. */

@@ -527,13 +527,13 @@ export class StudyServer {
     const handOverTo = async (link: ServerSiteLink, site: number): Promise<void> => {
       if (plan.trunkToSites) {
         for (const _ of inChunks(stateTensors('trunk', trunk.layout('trunk'), false))) {
-          await link.send('weights', { tensors: this.#best.trunk, scalars: [training.steps] });
+          await link.send('weights', { tensors: this.#best.trunk, scalars: [training.steps] }, mayLeave);
         }
       }
       if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
         segments[plan.sites[site] ?? ''] = (await training.receiveSegment(site, false, mayLeave)).state;
       }
-      await link.send('finish');
+      await link.send('finish', {}, mayLeave);
       await link.drain(Math.min(30_000, this.#options.timeoutMs));
     };
     await Promise.all(

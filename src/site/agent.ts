@@ -202,7 +202,8 @@ export class SiteAgent {
       case 'turn':
         return this.#turn();
       case 'acknowledge':
-        if (line.direction === 'up') return this.#link.farewell();
+        if (line.direction === 'up')
+          return this.#session.isLast ? this.#link.farewell() : this.#link.send('acknowledge');
         await this.#link.receive('acknowledge');
         // The last one, about no chunk, says that the server has the whole upload.
         return line.records ? undefined : this.#commit(0, true);

@@ -18,6 +18,7 @@ describe('connections that are cut at any moment', () => {
   const studies: Readonly<Record<string, TestStudy>> = {
     'union, mirrored': { counts },
     'union, mirrored, labels at the sites': { counts, choices: { labels: 'site' } },
+    'union, mirrored, with sites that sit most steps out': { counts: [200, 1, 1], training: { batch: 3, epochs: 1 } },
     'union, average': { counts, training: { roundSteps: 2 }, choices: { segments: 'average' } },
     'turns, relay': { counts, training: { turnSteps: 1 }, choices: { order: 'turns', segments: 'relay' } },
     'averaged, private': { counts, choices: { order: 'none', trunk: 'averaged', segments: 'private' } },
