@@ -3,3 +3,4 @@
 
 export { blockFrom, blockProbe } from './block.ts';
 export { lowerToBlocks, type Lowered } from './lower.ts';
+export { type InUnits, inUnits } from './units.ts';

@@ -49,6 +49,19 @@ export interface LoweredFile {
   readonly recordsMultiple: number;
   /** Records may be added: one of zeros changes nothing but its own rows. */
   readonly paddable: boolean;
+  readonly units?: UnitsFile | undefined;
+}
+
+/** The file takes a batch in units and puts out sums over the records; what is done with them is a file of its own. */
+export interface UnitsFile {
+  /** Records in a unit, a multiple of `recordsMultiple`. */
+  readonly records: number;
+  /** Inputs and outputs of the part that sees the records. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly sums: readonly string[];
+  readonly rest: Uint8Array<ArrayBuffer>;
+  readonly restInputs: readonly string[];
 }
 
 /** One run, as engine.ts defines it, with the graph as its number. */

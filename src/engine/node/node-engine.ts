@@ -1,7 +1,7 @@
 // The Engine of Node: turns calls into requests for its core and replies into results or typed errors.
 
 import { EngineError } from '../../base/index.ts';
-import { lowerToBlocks } from '../../lower/index.ts';
+import { type InUnits, inUnits, lowerToBlocks } from '../../lower/index.ts';
 import { writeModel, type Graph } from '../../onnx/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Engine, EngineInfo, LoadedGraph, Run } from '../engine.ts';
@@ -40,17 +40,33 @@ export class NodeEngine implements Engine {
     const bytes = writeModel(graph);
     const lowered = this.#lower(graph);
     const file = { id: ++graphCount, name, bytes, inputs, outputs, optional, lowered };
-    const buffers = lowered ? [bytes.buffer, lowered.bytes.buffer] : [bytes.buffer];
+    const buffers = [bytes, lowered?.bytes, lowered?.units?.rest].flatMap((each) => (each ? [each.buffer] : []));
     const { refusal } = await this.#ask({ kind: 'load', file }, buffers);
     if (refusal !== undefined) this.#lowering.onRefusal?.(name, refusal);
     return { id: file.id, name };
   }
 
   #lower(graph: Graph): LoweredFile | undefined {
-    const lowered = this.#lowering.block === undefined ? undefined : lowerToBlocks(graph, this.#lowering.block);
+    const { block } = this.#lowering;
+    if (block === undefined) return undefined;
+    const paddable = graph.metadata['records'] === 'independent' && haveOneBatch(graph);
+    const parts = paddable ? inUnits(graph) : undefined;
+    const records = parts ? unitOf(parts, block) : Infinity;
+    const lowered = lowerToBlocks(parts && records < unitsWorthwhile ? parts.records : graph, block);
     if (!lowered) return undefined;
-    const paddable = graph.metadata['records'] === 'independent';
-    return { bytes: writeModel(lowered.graph), recordsMultiple: lowered.recordsMultiple, paddable };
+    const bytes = writeModel(lowered.graph);
+    const { recordsMultiple } = lowered;
+    if (!parts || records >= unitsWorthwhile) return { bytes, recordsMultiple, paddable };
+    const names = (values: readonly { readonly name: string }[]) => values.map(({ name }) => name);
+    const units = {
+      records,
+      inputs: names(parts.records.inputs),
+      outputs: names(parts.records.outputs),
+      sums: names(parts.sums),
+      rest: writeModel(parts.rest),
+      restInputs: names(parts.rest.inputs),
+    };
+    return { bytes, recordsMultiple, paddable, units };
   }
 
   async unload(graph: LoadedGraph): Promise<void> {
@@ -113,6 +129,23 @@ export class NodeEngine implements Engine {
     const cause = reply.cause === undefined ? {} : { cause: new Error(reply.cause) };
     throw new EngineError(reply.code, reply.message, cause);
   }
+}
+
+/** Bytes of values that a unit may make: all of them, of which about a fifth live at once. */
+const unitBytes = 2.5 * 2 ** 30;
+/** From this size on a unit is as large as any batch, and the graph is taken whole. */
+const unitsWorthwhile = 256;
+
+/** Records in a unit: whole blocks, one at least. */
+function unitOf({ recordBytes }: InUnits, block: number): number {
+  return Math.max(block, Math.floor(unitBytes / Math.max(1, recordBytes) / block) * block);
+}
+
+/** Whether everything that comes or goes a record at a time does so in the one batch N. */
+function haveOneBatch({ inputs, outputs }: Graph): boolean {
+  return [...inputs, ...outputs].every(({ dims }) =>
+    dims.every((dim, axis) => typeof dim === 'number' || (axis === 0 && dim === 'N')),
+  );
 }
 
 function orderOf(run: Run): RunOrder {

@@ -6,8 +6,8 @@ import { EngineError, messageOf, type EngineErrorCode } from '../../base/index.t
 import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
 import { ExitGate, gateWords } from './exit-gate.ts';
-import type { CoreSettings, GraphFile, RunOrder, Tensors } from './messages.ts';
-import { batchOf, difference, padRecords, withoutPadding } from './lowered.ts';
+import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './messages.ts';
+import { batchOf, difference, LoweredSession } from './lowered.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
 import { sessionOptions } from './session-options.ts';
@@ -16,7 +16,7 @@ interface LoadedSession extends Declaration {
   readonly file: GraphFile;
   /** The graph as it is; made when it is first needed where there is a lowered one. */
   standard: InferenceSession | undefined;
-  readonly lowered: InferenceSession | undefined;
+  readonly lowered: LoweredSession | undefined;
   readonly fileBytes: number;
 }
 
@@ -39,22 +39,22 @@ export class SessionCore {
    */
   async load(file: GraphFile): Promise<string | undefined> {
     const { id, name, inputs, outputs, optional } = file;
-    const fileBytes = file.bytes.byteLength + (file.lowered?.bytes.byteLength ?? 0);
+    const { lowered: form } = file;
+    const fileBytes = file.bytes.byteLength + (form?.bytes.byteLength ?? 0) + (form?.units?.rest.byteLength ?? 0);
     this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
     const standard = await this.#open(name, file.bytes, 'standard');
-    let lowered: InferenceSession | undefined;
+    let lowered: LoweredSession | undefined;
     let refusal: string | undefined;
-    if (file.lowered) {
+    if (form) {
       try {
-        lowered = await this.#open(name, file.lowered.bytes, 'lowered');
-        refusal = await this.#gate.through(() => difference(standard, lowered as InferenceSession, file));
+        lowered = await this.#openLowered(file, form);
+        refusal = await difference(standard, lowered, file);
       } catch (error) {
         refusal = messageOf(error);
       }
     }
-    const refused = refusal === undefined ? undefined : lowered;
-    if (refused) await this.#gate.through(() => refused.release());
-    const taken = refused ? undefined : lowered;
+    if (refusal !== undefined) await lowered?.release();
+    const taken = refusal === undefined ? lowered : undefined;
     if (taken) await this.#gate.through(() => standard.release());
     const kept = { standard: taken ? undefined : standard, lowered: taken };
     this.#graphs.set(id, { file, name, inputs, outputs, optional, fileBytes, ...kept });
@@ -104,19 +104,17 @@ export class SessionCore {
     if (!graph) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
     const given = this.#feedsOf(graph, order);
     const fetches = this.#fetchesOf(graph, order);
-    const batch = batchOf(graph, given);
-    const { recordsMultiple = 1, paddable = false } = graph.file.lowered ?? {};
-    const missing = graph.lowered ? (recordsMultiple - (batch % recordsMultiple)) % recordsMultiple : 0;
-    const session = missing > 0 && !paddable ? await this.#standardOf(graph) : (graph.lowered ?? graph.standard);
-    const padded = missing > 0 && paddable;
-    const feeds = padded ? padRecords(graph, given, missing) : given;
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.#gate.through(() => (session as InferenceSession).run(feeds, fetches));
+      if (graph.lowered?.takes(batchOf(graph, given))) {
+        results = await graph.lowered.run(given, fetches);
+      } else {
+        const session = await this.#standardOf(graph);
+        results = await this.#gate.through(() => session.run(given, fetches));
+      }
     } catch (cause) {
       throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
     }
-    if (padded) results = withoutPadding(graph, results, batch);
     const fetched: Tensors = {};
     for (const name of order.fetch) {
       const value = fromOrt(resultOf(graph, results, name));
@@ -136,7 +134,14 @@ export class SessionCore {
   }
 
   async #release({ standard, lowered }: LoadedSession): Promise<void> {
-    for (const session of [standard, lowered]) if (session) await this.#gate.through(() => session.release());
+    if (standard) await this.#gate.through(() => standard.release());
+    await lowered?.release();
+  }
+
+  async #openLowered(file: GraphFile, form: LoweredFile): Promise<LoweredSession> {
+    const records = await this.#open(file.name, form.bytes, 'lowered');
+    const rest = form.units && (await this.#open(file.name, form.units.rest, 'standard'));
+    return new LoweredSession(file, form, { records, rest }, (call) => this.#gate.through(call));
   }
 
   async #open(name: string, bytes: Uint8Array<ArrayBuffer>, form: 'standard' | 'lowered'): Promise<InferenceSession> {
