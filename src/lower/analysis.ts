@@ -126,6 +126,8 @@ function canTake(hint: Hint, types: ReadonlyMap<string, ValueType>, block: numbe
   const given = numbers(types.get(second)?.dims, 1);
   if (input?.length !== 3 || given?.length !== 3) return false;
   if (hint.op === 'ReluMaxPoolGradient') return true;
+  const records = types.get(first)?.dims[0];
+  if (typeof records === 'number' && records % block !== 0) return false;
   const asNode = { attributes: hint.attributes } as Node;
   const ones = [...intsAttribute(asNode, 'strides', []), ...intsAttribute(asNode, 'dilations', [])];
   const pads = intsAttribute(asNode, 'pads', []);
@@ -184,7 +186,10 @@ function phasedPool(node: Node, { types, producers, convs, readers, hints }: Sur
   const r = relu.outputs[0] ?? '';
   const zReaders = [...(readers.get(z) ?? [])];
   const rReaders = [...(readers.get(r) ?? [])];
-  const gradientOfThis = (reader: string) => hints.get(reader)?.op === 'ReluMaxPoolGradient';
+  const gradientOfThis = (reader: string): boolean => {
+    const hint = hints.get(reader);
+    return hint?.op === 'ReluMaxPoolGradient' && hint.inputs[0] === z && hint.inputs[1] === y;
+  };
   if (rReaders.some((reader) => reader !== y) || zReaders.some((reader) => reader !== r && !gradientOfThis(reader)))
     return undefined;
   const input = numbers(types.get(conv.node.inputs[0] ?? '')?.dims, 2);

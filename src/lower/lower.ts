@@ -45,7 +45,7 @@ class Lowering {
         const hint = hints.get(output);
         if (hint?.op === 'ConvWeightGradient') {
           addWeightGradient(this.#blocks, hint);
-          recordsMultiple = this.#analysis.block;
+          if (typeof this.#blocks.dims(hint.inputs[0] ?? '')[0] === 'string') recordsMultiple = this.#analysis.block;
         } else if (hint) {
           const phases = this.#phases.get(hint.inputs[1] ?? '') as Phases;
           this.#pooledGradients.set(output, addPhasedPoolGradient(this.#blocks, phases, hint));
@@ -77,7 +77,8 @@ class Lowering {
 
   /** The Relu between a convolution and its phased pool. */
   #isInPool(node: Node): boolean {
-    return node.op === 'Relu' && this.#analysis.pools.has(node.inputs[0] ?? '');
+    const [input = ''] = node.inputs;
+    return node.op === 'Relu' && this.#analysis.pools.get(input)?.conv.node.outputs[0] === input;
   }
 
   #elementwise(node: Node, output: string): void {
@@ -107,8 +108,6 @@ class Lowering {
 
   #asItWas(node: Node): void {
     const inputs = node.inputs.map((input) => (input === '' ? '' : this.#blocks.plain(input)));
-    const isNew = node.outputs.every((output) => output === '' || !this.#blocks.builder.has(output));
-    if (!isNew) return;
     this.#blocks.builder.addNode({ ...node, inputs });
     for (const output of node.outputs) if (output !== '') this.#blocks.havePlain(output);
   }
