@@ -1,17 +1,13 @@
 // Running a lowered graph in the place of a standard one: in units of records where it has them, filled up with records of zeros where it
-// takes whole blocks only; and the check that both give the same values.
+// takes whole blocks only.
 
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import { randomStream } from '../../base/index.ts';
-import type { Dim, ValueInfo } from '../../onnx/index.ts';
+import type { ValueInfo } from '../../onnx/index.ts';
 import { elementCount, type Tensor, zeros } from '../../tensor/index.ts';
 import type { Declaration } from './check-run.ts';
 import type { GraphFile, LoweredFile } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { release } from './release.ts';
-
-/** Relative difference (L2) from which a lowered graph is refused: rounding may turn a rectifier or a maximum here and there, an error does more. */
-const differenceMax = 0.02;
 
 type Values = Readonly<Record<string, OrtTensor>>;
 type Fetches = Readonly<Record<string, OrtTensor | null>>;
@@ -169,58 +165,4 @@ function addUp(sums: Record<string, Tensor>, name: string, value: Tensor): void 
   const more = value.data as Float32Array;
   for (let at = 0; at < sum.length; at++) sum[at] = sum[at]! + more[at]!;
   release(more);
-}
-
-/** Runs both on the same random records and parameters. Returns what differs by more than rounding, or undefined. */
-export async function difference(
-  standard: InferenceSession,
-  lowered: LoweredSession,
-  file: GraphFile,
-): Promise<string | undefined> {
-  // Three records in units of two are filled up, divided and added; few, so that the check costs little memory.
-  const [batch, unit] = file.lowered?.paddable === true ? [3, 2] : [file.lowered?.recordsMultiple ?? 1, undefined];
-  const feeds = Object.fromEntries(
-    file.inputs.map((input, index) => [input.name, toOrt(randomValue(input, batch, index))]),
-  );
-  const expected = await standard.run(feeds);
-  const all = Object.fromEntries(file.outputs.map(({ name }) => [name, null]));
-  const got = await lowered.run(feeds, all, unit);
-  for (const { name } of file.outputs) {
-    const distance = relativeDistance(fromOrt(expected[name] as OrtTensor), fromOrt(got[name] as OrtTensor));
-    if (!(distance <= differenceMax))
-      return `its lowered form gives another ${name}: relative difference ${distance.toPrecision(2)}, at most ${differenceMax} is rounding`;
-  }
-  return undefined;
-}
-
-/** Values as a network meets them: records around 0, weights small enough for their fan-in, everything else small and positive. */
-function randomValue({ dtype, dims }: ValueInfo, batch: number, index: number): Tensor {
-  const sizes = dims.map((dim: Dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? batch : 1));
-  const value = zeros(dtype, sizes);
-  if (dtype !== 'float32' && dtype !== 'bool') return value;
-  const uniform = new Float32Array(value.data.length);
-  randomStream(1, 'lowering-check', [index]).fillUniform(uniform);
-  const data = value.data as Float32Array;
-  const fanIn = sizes.slice(1).reduce((product, size) => product * size, 1);
-  for (let at = 0; at < data.length; at++) {
-    const u = uniform[at]!;
-    if (dtype === 'bool') data[at] = u < 0.5 ? 1 : 0;
-    else if (typeof dims[0] === 'string') data[at] = 2 * u - 1;
-    else if (sizes.length > 1) data[at] = (2 * u - 1) * Math.sqrt(6 / fanIn);
-    else data[at] = 0.1 * u;
-  }
-  return value;
-}
-
-/** |a - b| / |a| over all elements; values that are not numbers must be so in both. */
-function relativeDistance(a: Tensor, b: Tensor): number {
-  let apart = 0;
-  let size = 0;
-  for (let at = 0; at < a.data.length; at++) {
-    const [x, y] = [Number(a.data[at]), Number(b.data[at])];
-    if (Number.isNaN(x) && Number.isNaN(y)) continue;
-    apart += (x - y) ** 2;
-    size += x ** 2;
-  }
-  return apart === 0 ? 0 : Math.sqrt(apart / size);
 }

@@ -7,10 +7,11 @@ import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
 import { ExitGate, gateWords } from './exit-gate.ts';
 import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './messages.ts';
-import { batchOf, difference, LoweredSession } from './lowered.ts';
+import { batchOf, LoweredSession } from './lowered.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
 import { sessionOptions } from './session-options.ts';
+import { Trial } from './trial.ts';
 
 interface LoadedSession extends Declaration {
   readonly file: GraphFile;
@@ -42,21 +43,28 @@ export class SessionCore {
     const { lowered: form } = file;
     const fileBytes = file.bytes.byteLength + (form?.bytes.byteLength ?? 0) + (form?.units?.rest.byteLength ?? 0);
     this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
-    const standard = await this.#open(name, file.bytes, 'standard');
+    let standard: InferenceSession | undefined = await this.#open(name, file.bytes, 'standard');
     let lowered: LoweredSession | undefined;
     let refusal: string | undefined;
     if (form) {
+      // One after the other, because each may need as much memory as a step.
+      const trial = await this.#gate.through(() => Trial.of(standard as InferenceSession, file));
+      await this.#close(standard);
+      standard = undefined;
       try {
         lowered = await this.#openLowered(file, form);
-        refusal = await difference(standard, lowered, file);
+        refusal = await trial.difference(lowered);
       } catch (error) {
         refusal = messageOf(error);
       }
+      trial.release();
+      if (refusal !== undefined) {
+        await lowered?.release();
+        lowered = undefined;
+        standard = await this.#open(name, file.bytes, 'standard');
+      }
     }
-    if (refusal !== undefined) await lowered?.release();
-    const taken = refusal === undefined ? lowered : undefined;
-    if (taken) await this.#gate.through(() => standard.release());
-    const kept = { standard: taken ? undefined : standard, lowered: taken };
+    const kept = { standard, lowered };
     this.#graphs.set(id, { file, name, inputs, outputs, optional, fileBytes, ...kept });
     this.#fileBytes += fileBytes;
     return refusal;
@@ -134,8 +142,12 @@ export class SessionCore {
   }
 
   async #release({ standard, lowered }: LoadedSession): Promise<void> {
-    if (standard) await this.#gate.through(() => standard.release());
+    if (standard) await this.#close(standard);
     await lowered?.release();
+  }
+
+  async #close(session: InferenceSession): Promise<void> {
+    await this.#gate.through(() => session.release());
   }
 
   async #openLowered(file: GraphFile, form: LoweredFile): Promise<LoweredSession> {
