@@ -52,6 +52,9 @@ describe('a 2 x 2 maximum after Conv and Relu', () => {
     expect(named(graph, 'Slice').map(({ inputs }) => inputs[0])).toEqual(['p0']);
     expect(named(graph, 'Equal')).toEqual([]);
     expect(named(graph, 'Greater')).toHaveLength(4);
+    // The bias's gradient is the sum of the pool's, gated: a product, not what was put side by side.
+    const sum = graph.nodes.find(({ outputs }) => outputs[0] === named(graph, 'ReduceSum').at(-1)?.inputs[0]);
+    expect(graph.nodes.find(({ outputs }) => outputs[0] === sum?.inputs[0])?.op).toBe('Mul');
   });
 
   test.each<[string, Layer[]]>([
@@ -189,7 +192,7 @@ describe('the probe', () => {
 
 describe.skipIf(block === undefined)('a flat region (only where ONNX Runtime has blocked kernels)', () => {
   test('sends a window’s gradient to its first maximum, lowered or not', async () => {
-    const graph = trainingGraph({ input: [1, 2, 4], layers: [conv(16, 1, { bias: false }), relu, maxPool] });
+    const graph = trainingGraph({ input: [1, 2, 4], layers: [conv(16, 3, { bias: false }), relu, maxPool] });
     const images = [
       [1, 1, 1, 1, 1, 1, 1, 1],
       [0, 2, 2, 0, 0, 2, 2, 2],
@@ -205,12 +208,13 @@ describe.skipIf(block === undefined)('a flat region (only where ONNX Runtime has
     const ones = Object.entries(feedsFor(graph, 16, 1, 'whole')).map(([name, data]) => [name, data.fill(1)] as const);
     const x = new Float32Array(16 * 8);
     for (let record = 0; record < 16; record++) x.set(images[record % 4]!, 8 * record);
-    const channels = 16 * 3;
+    // Each of 16 channels is the image itself; each pooled value gets a gradient of 3 through the dense layer.
+    const p0 = new Float32Array(16 * 9).map((_, tap) => (tap % 9 === 4 ? 1 : 0));
     for (const one of [graph, lowerToBlocks(graph, block!)!.graph]) {
-      const dx = (await run(one, { ...Object.fromEntries(ones), x }, 16))['d:x']!;
+      const dx = (await run(one, { ...Object.fromEntries(ones), p0, x }, 16))['d:x']!;
       for (let record = 0; record < 16; record++)
         expect(Array.from(dx.subarray(8 * record, 8 * record + 8))).toEqual(
-          expected[record % 4]!.map((share) => share * channels),
+          expected[record % 4]!.map((share) => share * 16 * 3),
         );
     }
   });
