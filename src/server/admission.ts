@@ -12,7 +12,8 @@ import {
 } from '../base/index.ts';
 import { checkHello, decodeMessage, type Message, type Plan } from '../protocol/index.ts';
 import type { Connection, Listener } from '../transport/index.ts';
-import { refuse, type ServerSiteLink } from './site-link.ts';
+import { refuse } from './refuse.ts';
+import type { ServerSiteLink } from './site-link.ts';
 
 export interface AdmissionOptions {
   readonly plan: Plan;

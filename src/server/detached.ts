@@ -1,84 +1,12 @@
-// `detached`: each site runs its frozen segment once and uploads the activations; the server keeps them on disk and trains alone.
-// From the last upload on no site is needed.
+// `detached`: from the last upload on the server trains alone, on the pool of what its store holds; no site is needed.
 
 import { assert, randomStream } from '../base/index.ts';
-import {
-  CHUNKS_UNACKNOWLEDGED,
-  evaluationRows,
-  type Plan,
-  shareOfStep,
-  type SiteCounts,
-  stepCount,
-} from '../protocol/index.ts';
+import { type Plan, shareOfStep, type SiteCounts, stepCount } from '../protocol/index.ts';
 import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
 import type { ActivationStore, RowPick, SectionKey } from '../store/index.ts';
 import { type Tensor, tensor } from '../tensor/index.ts';
-import type { ServerSiteLink } from './site-link.ts';
 import type { Training } from './training.ts';
-
-/** The sections that a site uploads, in order, with their records. */
-export function uploadSections(
-  plan: Plan,
-  site: number,
-  counts: SiteCounts,
-): readonly { readonly key: SectionKey; readonly records: number }[] {
-  const name = plan.sites[site] ?? '';
-  const passes = Array.from({ length: plan.training.augmentPasses + 1 }, (_, pass) => ({
-    key: { site: name, part: 'train' as const, pass },
-    records: counts.train,
-  }));
-  return [
-    ...passes,
-    { key: { site: name, part: 'val', pass: 0 }, records: counts.val },
-    { key: { site: name, part: 'test', pass: 0 }, records: counts.test },
-  ];
-}
-
-/** How many of a site's chunks the store holds, counted in the order of the upload up to the first that is missing. */
-export function chunksHeld(plan: Plan, site: number, counts: SiteCounts, store: ActivationStore): number {
-  const rows = evaluationRows(plan);
-  let held = 0;
-  for (const { key, records } of uploadSections(plan, site, counts)) {
-    const { chunkCount } = store.section(key);
-    held += chunkCount;
-    if (chunkCount < Math.ceil(records / rows)) break;
-  }
-  return held;
-}
-
-/** Takes a site's upload to its end. Each chunk is acknowledged only when the store has it on disk. */
-export async function receiveUpload(
-  plan: Plan,
-  link: ServerSiteLink,
-  site: number,
-  counts: SiteCounts,
-  store: ActivationStore,
-): Promise<void> {
-  const rows = evaluationRows(plan);
-  const held = chunksHeld(plan, site, counts, store);
-  let chunk = 0;
-  for (const { key, records } of uploadSections(plan, site, counts)) {
-    for (let index = 0; index < Math.ceil(records / rows); index++, chunk++) {
-      if (chunk < held) continue;
-      const { message } = await link.receive('activations');
-      const [cut, labels, groups] = message.tensors.map((named) => named.tensor) as [
-        Tensor<'float32'>,
-        Tensor,
-        Tensor | undefined,
-      ];
-      await store.append({
-        ...key,
-        index,
-        activations: cut,
-        labels: Float64Array.from(labels.data as Float32Array),
-        groups: groups ? (groups.data as Int32Array) : new Int32Array(labels.data.length),
-      });
-      if (chunk % CHUNKS_UNACKNOWLEDGED === CHUNKS_UNACKNOWLEDGED - 1) await link.send('acknowledge');
-    }
-  }
-  await store.seal(plan.sites[site] ?? '');
-  await link.send('acknowledge');
-}
+import { uploadSections } from './uploads.ts';
 
 /** The pool of a part's rows: every site's, in site order, pass by pass. */
 export class Pool {

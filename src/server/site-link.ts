@@ -7,7 +7,6 @@ import {
   codeOf,
   messageOf,
   ProtocolError,
-  type SeptumError,
   TimeoutError,
   TransportError,
   withDeadline,
@@ -19,12 +18,13 @@ import {
   type Message,
   type MessageKind,
   readRefusal,
-  refusal,
   type Session,
   type Values,
   welcome,
 } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
+import { Changes } from './changes.ts';
+import { refuse } from './refuse.ts';
 
 export interface Received {
   readonly message: Message;
@@ -49,8 +49,6 @@ export interface SiteLinkOptions {
 const inboxMost = 8;
 /** A site whose connection broke is back within this time, if it lives and its network does. */
 const returnMs = 10_000;
-/** How long a peer may take to read why it is refused. */
-const refusalTimeoutMs = 2_000;
 
 export class ServerSiteLink {
   readonly #options: SiteLinkOptions;
@@ -61,8 +59,8 @@ export class ServerSiteLink {
   /** What goes out first on the connection; nothing that the trainer sends comes before it has. */
   #greeting: Promise<void> = Promise.resolve();
   readonly #inbox: (Received & { readonly arrival: number })[] = [];
-  /** Wakes whoever waits for a change: a message, room in the inbox, a connection. */
-  #wake: (() => void)[] = [];
+  /** A message, room for one, a connection gained or lost, a line that passed, the end of the study. */
+  readonly #changes: Changes;
   #restarts = 0;
   #bytesReceived = 0;
   #bytesSent = 0;
@@ -74,6 +72,7 @@ export class ServerSiteLink {
   constructor(session: Session, options: SiteLinkOptions) {
     this.#session = session;
     this.#options = options;
+    this.#changes = new Changes(options.clock);
   }
 
   get connected(): boolean {
@@ -104,7 +103,7 @@ export class ServerSiteLink {
     this.#session = session;
     this.#inbox.length = 0;
     this.#restarts += 1;
-    this.#notify();
+    this.#changes.tell();
   }
 
   /**
@@ -118,7 +117,7 @@ export class ServerSiteLink {
     this.#connection = connection;
     this.#greeting = this.#putAll(connection, [welcome(planHash, this.#session.position), ...again]);
     onState('connected', connection.remote, '');
-    this.#notify();
+    this.#changes.tell();
     try {
       await Promise.all([this.#greeting, this.#read(connection)]);
       this.#release(connection, 'the site closed it');
@@ -149,7 +148,7 @@ export class ServerSiteLink {
     if (received.line.kind !== kind)
       throw new TypeError(`the trainer expects ${kind}, the script has ${received.line.kind}`);
     this.#inbox.shift();
-    this.#notify();
+    this.#changes.tell();
     return received;
   }
 
@@ -193,7 +192,7 @@ export class ServerSiteLink {
   stop(reason: unknown, told: ProtocolError): void {
     this.#farewell = told;
     this.#stopped.abort(reason);
-    this.#notify();
+    this.#changes.tell();
   }
 
   /**
@@ -209,7 +208,7 @@ export class ServerSiteLink {
       signal.throwIfAborted();
       const leftMs = Math.min(endMs, this.connected ? endMs : (this.#lostSince ?? 0) + returnMs) - clock.nowMs();
       if (leftMs <= 0) return;
-      await this.#changedWithin(leftMs);
+      await this.#changes.nextWithin(leftMs);
       this.#checkRestarts(restarts);
     }
   }
@@ -228,7 +227,7 @@ export class ServerSiteLink {
     this.#connection = undefined;
     this.#lostSince = this.#options.clock.nowMs();
     this.#lostWhy = why;
-    this.#notify();
+    this.#changes.tell();
   }
 
   async #putAll(connection: Connection, messages: readonly Message[]): Promise<void> {
@@ -254,7 +253,7 @@ export class ServerSiteLink {
     for (;;) {
       while (this.#inbox.length >= inboxMost && this.#connection === connection) {
         signal.throwIfAborted();
-        await this.#changed();
+        await this.#changes.next();
       }
       const frame = await connection.receive(signal);
       if (!frame) return;
@@ -265,7 +264,7 @@ export class ServerSiteLink {
         throw new TransportError('refused', `the site closes: ${readRefusal(received).text}`);
       const line = this.#session.accept(received, inspect);
       if (line.kind !== 'acknowledge') this.#inbox.push({ message: received, line, arrival: arrivals++ });
-      this.#notify();
+      this.#changes.tell();
     }
   }
 
@@ -287,7 +286,7 @@ export class ServerSiteLink {
       if (ready()) return;
       signal.throwIfAborted();
       if (this.#connection) {
-        await this.#changed();
+        await this.#changes.next();
         continue;
       }
       const lostSince = this.#lostSince ?? since;
@@ -300,7 +299,7 @@ export class ServerSiteLink {
           `site ${site} is lost: no connection for ${Math.round(patienceMs / 1000)} s while the study waits for its ${what}${this.#lostWhy === '' ? '' : ` (its last one: ${this.#lostWhy})`}. The study stops; what was trained so far is in the last commit`,
         );
       }
-      await this.#changedWithin(leftMs);
+      await this.#changes.nextWithin(leftMs);
     }
   }
 
@@ -308,37 +307,4 @@ export class ServerSiteLink {
   #checkRestarts(before: number): void {
     if (this.#restarts !== before) throw new ProtocolError('out-of-order', `site ${this.#options.site} started over`);
   }
-
-  /** Resolves when something changed: a message, room for one, a connection gained or lost, the end of the study. */
-  #changed(): Promise<void> {
-    return new Promise((resolve) => this.#wake.push(resolve));
-  }
-
-  /** Resolves when something changed, or after `ms` milliseconds. */
-  #changedWithin(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.setTimer(ms, resolve);
-      this.#wake.push(() => {
-        cancel();
-        resolve();
-      });
-    });
-  }
-
-  #notify(): void {
-    const waiting = this.#wake;
-    this.#wake = [];
-    for (const wake of waiting) wake();
-  }
-}
-
-/** Tells a peer why it is refused, and closes. `retry` says that the same peer may try again. */
-export async function refuse(connection: Connection, error: SeptumError, retry: boolean, clock: Clock): Promise<void> {
-  try {
-    const frame = encodeMessage(refusal(error, retry));
-    await withDeadline((signal) => connection.send(frame, signal), refusalTimeoutMs, 'telling a peer', clock);
-  } catch {
-    // The peer is gone, or does not read; there is nobody to tell.
-  }
-  await connection.close();
 }

@@ -1,0 +1,97 @@
+// Before training: every site's census is taken, checked and added up.
+
+import { assert } from '../base/index.ts';
+import {
+  type Census,
+  checkPool,
+  classCountOf,
+  meanAndSd,
+  type Plan,
+  readCensus,
+  requireRecords,
+  Schedule,
+  type SiteCounts,
+} from '../protocol/index.ts';
+import { tensor } from '../tensor/index.ts';
+import type { Pooled, StudySites } from './study-sites.ts';
+
+/** A site's census, and how often the site had started over by then. */
+interface Taken {
+  readonly census?: Census;
+  readonly restarts: number;
+}
+
+/**
+ * Takes every site's census, settles what they make together and tells all sites, with the chunks of each one's upload that the server
+ * holds. Throws DataError when a site has too few records.
+ */
+export async function takeCensuses(
+  plan: Plan,
+  sites: StudySites,
+  chunksHeld: (site: number, pooled: Pooled) => number,
+): Promise<Pooled> {
+  const taken = sites.links.map((): Taken => ({ restarts: -1 }));
+  const absent = () =>
+    taken.findIndex(({ restarts }, site) => restarts !== sites.restarts(site) || !sites.link(site).connected);
+  for (let site = absent(); site >= 0; site = absent()) taken[site] = await takeCensus(sites, site, taken[site]);
+  // From here to the next wait all is done at once: a site that starts over comes before it or after it.
+  const pooled = together(
+    plan,
+    taken.map(({ census }) => {
+      assert(census, 'every site has sent its census');
+      return census;
+    }),
+  );
+  sites.settle(pooled);
+  await Promise.all(plan.sites.map((_, site) => sites.tellPooled(site, pooled, chunksHeld(site, pooled))));
+  return pooled;
+}
+
+/** A site's census; resolves when the site is there. `known` is what was taken before: it holds unless the site has started over since. */
+function takeCensus(sites: StudySites, site: number, known: Taken | undefined): Promise<Taken> {
+  const link = sites.link(site);
+  return sites.redoing(site, async (restarts) => {
+    const taken =
+      known?.restarts === restarts ? known : { census: readCensus((await link.receive('census')).message), restarts };
+    await link.awaitConnection();
+    return taken;
+  });
+}
+
+function together(plan: Plan, censuses: readonly Census[]): Pooled {
+  const classCount = classCountOf(plan);
+  const columns = plan.standardisedColumns + 1;
+  const classes = new Int32Array(3 * classCount);
+  const sums = new Float64Array(3 * columns);
+  const counts: SiteCounts[] = [];
+  for (const [site, census] of censuses.entries()) {
+    requireRecords(plan, site, census.counts.train);
+    counts.push(census.counts);
+    for (let index = 0; index < classes.length; index++)
+      classes[index] = (classes[index] as number) + (census.classes[index] ?? 0);
+    for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (census.sums[index] ?? 0);
+  }
+  checkPool(plan, counts);
+  const moments = Array.from({ length: columns }, (_, column) => {
+    const { mean, sd } = meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0);
+    return [mean, sd] as const;
+  });
+  const tensors = {
+    counts: tensor(
+      'int32',
+      [counts.length, 3],
+      Int32Array.from(counts.flatMap(({ train, val, test }) => [train, val, test])),
+    ),
+    classes: tensor('int32', [3, classCount], classes),
+    sums: tensor('float64', [columns, 3], sums),
+  };
+  return { counts, classes: Array.from(classes.subarray(0, classCount)), moments, tensors };
+}
+
+/** Server steps of an epoch; with `detached` those on the pool of all passes. */
+export function stepsOfEpoch(plan: Plan, counts: readonly SiteCounts[]): number {
+  const trainCounts = counts.map(({ train }) => train);
+  if (plan.choices.when !== 'detached') return new Schedule(plan, trainCounts).serverSteps;
+  const pool = trainCounts.reduce((sum, count) => sum + count, 0) * (plan.training.augmentPasses + 1);
+  return Math.ceil(pool / plan.training.batch);
+}

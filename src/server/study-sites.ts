@@ -1,0 +1,143 @@
+// The sites of a study as the server has them: each one's link, its session held against its script, and how often its process has
+// started over. What was begun with a site that starts over is begun again.
+
+import { type Clock, ProtocolError, SeptumError } from '../base/index.ts';
+import {
+  checkUpdates,
+  type Message,
+  partNames,
+  type Plan,
+  planHash,
+  readCensus,
+  readReport,
+  type ScriptFacts,
+  Session,
+  type SiteCounts,
+  siteScript,
+} from '../protocol/index.ts';
+import type { Tensor } from '../tensor/index.ts';
+import { ServerSiteLink, type SiteLinkOptions } from './site-link.ts';
+
+/** What the sites' censuses make together. */
+export interface Pooled {
+  readonly counts: readonly SiteCounts[];
+  /** Training records of each class; one number for regression. */
+  readonly classes: readonly number[];
+  /** [mean, sd] of each standardised input column, and of the target last. */
+  readonly moments: readonly (readonly [number, number])[];
+  /** The same as it is told to the sites. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+export interface StudySitesOptions {
+  readonly plan: Plan;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly onState: (site: string, ...what: Parameters<SiteLinkOptions['onState']>) => void;
+}
+
+export class StudySites {
+  readonly links: readonly ServerSiteLink[];
+  readonly #plan: Plan;
+  readonly #facts: ScriptFacts[];
+  readonly #restarts: number[] = [];
+  #pooled: Pooled | undefined;
+
+  constructor({ plan, clock, timeoutMs, onState }: StudySitesOptions) {
+    this.#plan = plan;
+    this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
+    const hash = planHash(plan);
+    this.links = plan.sites.map(
+      (site, index) =>
+        new ServerSiteLink(this.#session(index), {
+          site,
+          planHash: hash,
+          clock,
+          timeoutMs,
+          inspect: (message) => this.#inspect(index, message),
+          onState: (...what) => onState(site, ...what),
+        }),
+    );
+  }
+
+  link(site: number): ServerSiteLink {
+    return this.links[site] as ServerSiteLink;
+  }
+
+  /** What all censuses make together; undefined until every site has sent its own. */
+  get pooled(): Pooled | undefined {
+    return this.#pooled;
+  }
+
+  /** From here on the sites' counts are fixed, and a site that starts over starts over after this. */
+  settle(pooled: Pooled): void {
+    this.#pooled = pooled;
+    this.#restarts.length = 0;
+  }
+
+  /** Tells a site what all censuses make together, and how many chunks of its upload the server holds. */
+  async tellPooled(site: number, { counts, tensors }: Pooled, chunksHeld: number): Promise<void> {
+    Object.assign(this.#facts[site] as ScriptFacts, { counts, chunksHeld });
+    await this.link(site).send('pooled', { tensors, scalars: [chunksHeld] });
+  }
+
+  /** How often a site has started over: at all, or once the counts are settled since then. */
+  restarts(site: number): number {
+    return this.#restarts[site] ?? 0;
+  }
+
+  /** Begins a site's script anew, for a process that was started again. */
+  startOver(site: number): void {
+    this.#facts[site] = { counts: [], chunksHeld: 0 };
+    this.#restarts[site] = this.restarts(site) + 1;
+    this.link(site).restart(this.#session(site));
+  }
+
+  /** Does `work` with a site, and again from its start whenever the site starts over meanwhile. */
+  async redoing<T>(site: number, work: (restarts: number) => Promise<T>): Promise<T> {
+    for (;;) {
+      const restarts = this.restarts(site);
+      try {
+        return await work(restarts);
+      } catch (error) {
+        if (this.restarts(site) === restarts) throw error;
+      }
+    }
+  }
+
+  /** Ends all waits with `reason`. The sites are told its words if they are Septum's own; at the server those speak of no record. */
+  stop(reason: unknown): void {
+    const words = reason instanceof SeptumError ? reason.message : 'the server was stopped';
+    for (const link of this.links) link.stop(reason, new ProtocolError('study-stopped', words));
+  }
+
+  /** Bytes that came from the sites and went to them so far. */
+  get traffic(): { readonly bytesUp: number; readonly bytesDown: number } {
+    return {
+      bytesUp: this.links.reduce((sum, link) => sum + link.bytesReceived, 0),
+      bytesDown: this.links.reduce((sum, link) => sum + link.bytesSent, 0),
+    };
+  }
+
+  /** Milliseconds in which the server waited for sites' messages so far. */
+  get waitedMs(): number {
+    return this.links.reduce((sum, link) => sum + link.waitedMs, 0);
+  }
+
+  #session(site: number): Session {
+    return new Session('server', siteScript(this.#plan, site, this.#facts[site] as ScriptFacts));
+  }
+
+  /** What the script does not say of a site's messages. Throws ProtocolError. */
+  #inspect(site: number, message: Message): void {
+    if (message.kind === 'census') readCensus(message);
+    if (message.kind === 'report') readReport(message, this.#recordsOf(site, message.part));
+    if (message.kind === 'weights') checkUpdates(message);
+  }
+
+  #recordsOf(site: number, part: number): number {
+    const counts = this.#pooled?.counts[site];
+    const name = partNames[part];
+    return counts && name ? counts[name] : 0;
+  }
+}

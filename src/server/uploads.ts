@@ -1,0 +1,129 @@
+// `detached`: each site runs its frozen segment once and uploads the activations, which the server keeps in its store. A site process
+// that starts over goes on after the chunks that the store holds.
+
+import { CHUNKS_UNACKNOWLEDGED, evaluationRows, type Plan, type SiteCounts } from '../protocol/index.ts';
+import type { ActivationStore, SectionKey } from '../store/index.ts';
+import type { Tensor } from '../tensor/index.ts';
+import type { ServerSiteLink } from './site-link.ts';
+import type { Pooled, StudySites } from './study-sites.ts';
+
+export class Uploads {
+  readonly #plan: Plan;
+  readonly #sites: StudySites;
+  readonly #store: ActivationStore;
+  /** Uploads that are going on, by site. */
+  readonly #underWay = new Map<number, Promise<void>>();
+
+  constructor(plan: Plan, sites: StudySites, store: ActivationStore) {
+    this.#plan = plan;
+    this.#sites = sites;
+    this.#store = store;
+  }
+
+  /** The chunks of a site's upload that the store holds. */
+  chunksHeld(site: number, { counts }: Pooled): number {
+    return chunksHeld(this.#plan, site, counts[site] as SiteCounts, this.#store);
+  }
+
+  /** Takes all sites' uploads to their end. */
+  async takeAll(pooled: Pooled, onUploaded: (site: number) => void): Promise<void> {
+    await Promise.all(
+      this.#plan.sites.map(async (_, site) => {
+        await (this.#underWay.get(site) ?? this.#start(site, pooled));
+        onUploaded(site);
+      }),
+    );
+  }
+
+  /** Takes up the upload of a site that has started over, unless that is going on. */
+  takeAgain(site: number, pooled: Pooled): void {
+    // Whoever waits for this upload sees its failure, if somebody does.
+    if (!this.#underWay.has(site)) this.#start(site, pooled).catch(() => undefined);
+  }
+
+  /** Resolves when no upload of this site is going on. */
+  async awaitUpload(site: number): Promise<void> {
+    await this.#underWay.get(site);
+  }
+
+  #start(site: number, pooled: Pooled): Promise<void> {
+    const upload = this.#take(site, pooled).finally(() => this.#underWay.delete(site));
+    this.#underWay.set(site, upload);
+    return upload;
+  }
+
+  #take(site: number, pooled: Pooled): Promise<void> {
+    const link = this.#sites.link(site);
+    return this.#sites.redoing(site, async (restarts) => {
+      if (restarts > 0) {
+        await link.receive('census');
+        await this.#sites.tellPooled(site, pooled, this.chunksHeld(site, pooled));
+      }
+      await receiveUpload(this.#plan, link, site, pooled.counts[site] as SiteCounts, this.#store);
+    });
+  }
+}
+
+/** The sections that a site uploads, in order, with their records. */
+export function uploadSections(
+  plan: Plan,
+  site: number,
+  counts: SiteCounts,
+): readonly { readonly key: SectionKey; readonly records: number }[] {
+  const name = plan.sites[site] ?? '';
+  const passes = Array.from({ length: plan.training.augmentPasses + 1 }, (_, pass) => ({
+    key: { site: name, part: 'train' as const, pass },
+    records: counts.train,
+  }));
+  return [
+    ...passes,
+    { key: { site: name, part: 'val', pass: 0 }, records: counts.val },
+    { key: { site: name, part: 'test', pass: 0 }, records: counts.test },
+  ];
+}
+
+/** How many of a site's chunks the store holds, counted in the order of the upload up to the first that is missing. */
+function chunksHeld(plan: Plan, site: number, counts: SiteCounts, store: ActivationStore): number {
+  const rows = evaluationRows(plan);
+  let held = 0;
+  for (const { key, records } of uploadSections(plan, site, counts)) {
+    const { chunkCount } = store.section(key);
+    held += chunkCount;
+    if (chunkCount < Math.ceil(records / rows)) break;
+  }
+  return held;
+}
+
+/** Takes a site's upload to its end. Each chunk is acknowledged only when the store has it on disk. */
+async function receiveUpload(
+  plan: Plan,
+  link: ServerSiteLink,
+  site: number,
+  counts: SiteCounts,
+  store: ActivationStore,
+): Promise<void> {
+  const rows = evaluationRows(plan);
+  const held = chunksHeld(plan, site, counts, store);
+  let chunk = 0;
+  for (const { key, records } of uploadSections(plan, site, counts)) {
+    for (let index = 0; index < Math.ceil(records / rows); index++, chunk++) {
+      if (chunk < held) continue;
+      const { message } = await link.receive('activations');
+      const [cut, labels, groups] = message.tensors.map((named) => named.tensor) as [
+        Tensor<'float32'>,
+        Tensor,
+        Tensor | undefined,
+      ];
+      await store.append({
+        ...key,
+        index,
+        activations: cut,
+        labels: Float64Array.from(labels.data as Float32Array),
+        groups: groups ? (groups.data as Int32Array) : new Int32Array(labels.data.length),
+      });
+      if (chunk % CHUNKS_UNACKNOWLEDGED === CHUNKS_UNACKNOWLEDGED - 1) await link.send('acknowledge');
+    }
+  }
+  await store.seal(plan.sites[site] ?? '');
+  await link.send('acknowledge');
+}
