@@ -3,7 +3,7 @@
 
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { ValueInfo } from '../../onnx/index.ts';
-import { elementCount, type Tensor, zeros } from '../../tensor/index.ts';
+import { cloneTensor, elementCount, type Tensor, zeros } from '../../tensor/index.ts';
 import type { Declaration } from './check-run.ts';
 import type { GraphFile, LoweredFile } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
@@ -48,7 +48,9 @@ export class LoweredSession {
 
   /** Whether a batch of so many records can be run; else the standard graph must do. */
   takes(batch: number): boolean {
-    return this.#form.paddable || batch % this.#form.recordsMultiple === 0;
+    const { paddable, recordsMultiple } = this.#form;
+    if (batch === 0) return recordsMultiple === 1 && !this.#form.units;
+    return paddable || batch % recordsMultiple === 0;
   }
 
   /** The outputs that `fetches` names; a tensor given there is filled where the runtime can. `unit` overrides the records in a unit. */
@@ -62,7 +64,7 @@ export class LoweredSession {
       const given = this.#padded(feeds, missing);
       const results = await this.#through(() => this.#sessions.records.run(given, withoutSpares(fetches)));
       releaseNew(given, feeds);
-      return this.#rows(results, 0, batch);
+      return ownRows(this.#rows(results, 0, batch), results);
     }
     const joined: Record<string, Tensor> = {};
     const sums: Record<string, Tensor> = {};
@@ -125,6 +127,16 @@ function mapValues(values: Values, change: (value: OrtTensor, name: string) => O
 /** Gives back what was made in the place of the original values. */
 function releaseNew(values: Values, originals: Values): void {
   for (const [name, value] of Object.entries(values)) if (value !== originals[name]) release(value.data);
+}
+
+/** The rows in memory of their own; that of the whole values is given back. */
+function ownRows(rows: Values, whole: Values): Values {
+  return mapValues(rows, (value, name) => {
+    if (value === whole[name]) return value;
+    const own = toOrt(cloneTensor(fromOrt(value)));
+    release(value.data);
+    return own;
+  });
 }
 
 /** A tensor to fill has the rows of the batch, and the run has more. */

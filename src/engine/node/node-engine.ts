@@ -1,6 +1,6 @@
 // The Engine of Node: turns calls into requests for its core and replies into results or typed errors.
 
-import { EngineError } from '../../base/index.ts';
+import { EngineError, messageOf } from '../../base/index.ts';
 import { type InUnits, inUnits, lowerToBlocks } from '../../lower/index.ts';
 import { writeModel, type Graph } from '../../onnx/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
@@ -38,12 +38,22 @@ export class NodeEngine implements Engine {
     const { name, inputs, outputs } = graph;
     const optional = inputs.filter((input) => graph.initializers.has(input.name)).map((input) => input.name);
     const bytes = writeModel(graph);
-    const lowered = this.#lower(graph);
+    const lowered = this.#lowerOrSay(graph);
     const file = { id: ++graphCount, name, bytes, inputs, outputs, optional, lowered };
     const buffers = [bytes, lowered?.bytes, lowered?.units?.rest].flatMap((each) => (each ? [each.buffer] : []));
     const { refusal } = await this.#ask({ kind: 'load', file }, buffers);
     if (refusal !== undefined) this.#lowering.onRefusal?.(name, refusal);
     return { id: file.id, name };
+  }
+
+  /** The lowered graph. ONNX Runtime may well run what a lowering cannot follow, so that it fails is no reason to refuse the graph. */
+  #lowerOrSay(graph: Graph): LoweredFile | undefined {
+    try {
+      return this.#lower(graph);
+    } catch (error) {
+      this.#lowering.onRefusal?.(graph.name, messageOf(error));
+      return undefined;
+    }
   }
 
   #lower(graph: Graph): LoweredFile | undefined {

@@ -28,11 +28,12 @@ export class Trial {
     this.#unit = unit;
   }
 
-  static async of(standard: InferenceSession, file: GraphFile): Promise<Trial> {
+  /** Runs the standard graph on random values, other ones for another seed. */
+  static async of(standard: InferenceSession, file: GraphFile, seed: number): Promise<Trial> {
     // Three records in units of two are filled up, divided and added; few, so that the check costs little memory.
     const [batch, unit] = file.lowered?.paddable === true ? [3, 2] : [file.lowered?.recordsMultiple ?? 1, undefined];
     const feeds = Object.fromEntries(
-      file.inputs.map((input, index) => [input.name, toOrt(randomValue(input, batch, index))]),
+      file.inputs.map((input, index) => [input.name, toOrt(randomValue(input, batch, [seed, index]))]),
     );
     return new Trial(file, feeds, await standard.run(feeds), unit);
   }
@@ -59,12 +60,12 @@ export class Trial {
 }
 
 /** Values as a network meets them: records around 0, weights small enough for their fan-in, everything else small and positive. */
-function randomValue({ dtype, dims }: ValueInfo, batch: number, index: number): Tensor {
+function randomValue({ dtype, dims }: ValueInfo, batch: number, [seed, index]: readonly [number, number]): Tensor {
   const sizes = dims.map((dim: Dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? batch : 1));
   const value = zeros(dtype, sizes);
   if (dtype !== 'float32' && dtype !== 'bool') return value;
   const uniform = new Float32Array(value.data.length);
-  randomStream(1, 'lowering-check', [index]).fillUniform(uniform);
+  randomStream(seed, 'lowering-check', [index]).fillUniform(uniform);
   const data = value.data as Float32Array;
   const fanIn = sizes.slice(1).reduce((product, size) => product * size, 1);
   for (let at = 0; at < data.length; at++) {
