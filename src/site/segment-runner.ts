@@ -1,6 +1,7 @@
 // The site's part of the network at its engine: the privacy-preserving layer and whatever else lies before the cut and, with the labels
 // at the site, the head. Parameters and optimizer state live in the engine; batches go in, activations and gradients come out.
 
+import type { Clock } from '../base/index.ts';
 import { type Engine, GraphTable, type Run } from '../engine/index.ts';
 import { type PartLayout, stateTensors } from '../protocol/index.ts';
 import { bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
@@ -21,59 +22,71 @@ export class SegmentRunner {
   readonly #engine: Engine;
   readonly #study: CompiledStudy;
   readonly #graphs: GraphTable<GraphName>;
+  readonly #clock: Clock;
+  /** Milliseconds of computing on batches and rows so far. */
+  computedMs = 0;
 
-  private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>) {
+  private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>, clock: Clock) {
     this.#engine = engine;
     this.#study = study;
     this.#graphs = graphs;
+    this.#clock = clock;
   }
 
   /** Loads the site's graphs and puts the starting state at the engine. */
-  static async open(engine: Engine, study: CompiledStudy, state: Tensors): Promise<SegmentRunner> {
+  static async open(engine: Engine, study: CompiledStudy, state: Tensors, clock: Clock): Promise<SegmentRunner> {
     const names = (Object.keys(study.graphs) as GraphName[]).filter((name) => !name.startsWith('trunk'));
     const graphs = await GraphTable.load(engine, new Map(names.map((name) => [name, graphOf(study, name)])));
     await engine.put(state);
-    return new SegmentRunner(engine, study, graphs);
+    return new SegmentRunner(engine, study, graphs, clock);
   }
 
   /** The activations of a training batch, float32 [N, …cut]. Keeps what `backward` needs; dropout masks by input name. */
   async forward(x: Tensor, masks: Tensors): Promise<Tensor> {
-    return one(await this.#engine.run(this.#run('segment-forward', { x, ...masks }, ['cut'])), 'cut');
+    return one(
+      await this.#timed(() => this.#engine.run(this.#run('segment-forward', { x, ...masks }, ['cut']))),
+      'cut',
+    );
   }
 
   /** The activations of records in inference form. */
   async evaluate(x: Tensor): Promise<Tensor> {
-    return one(await this.#engine.run(this.#run('segment-evaluate', { x }, ['cut'])), 'cut');
+    return one(await this.#timed(() => this.#engine.run(this.#run('segment-evaluate', { x }, ['cut']))), 'cut');
   }
 
   /** Loss and backward pass of the head on the trunk's output. Its parameters' gradients stay at the engine. */
   async headStep(output: Tensor, feeds: Tensors): Promise<HeadStep> {
-    const results = await this.#engine.run(this.#run('head-step', { output, ...feeds }, ['loss', 'output.gradient']));
+    const run = this.#run('head-step', { output, ...feeds }, ['loss', 'output.gradient']);
+    const results = await this.#timed(() => this.#engine.run(run));
     return { loss: one(results, 'loss'), gradient: one(results, 'output.gradient') };
   }
 
   /** The network's output from the trunk's, in inference form. */
   async evaluateHead(output: Tensor): Promise<Tensor> {
-    return one(await this.#engine.run(this.#run('head-evaluate', { output }, ['y'])), 'y');
+    return one(await this.#timed(() => this.#engine.run(this.#run('head-evaluate', { output }, ['y']))), 'y');
   }
 
   /** Backward pass of the batch that `forward` saw, and the update of segment and head by their own gradients. */
   async learn(x: Tensor, masks: Tensors, cutGradient: Tensor, hyper: Tensor): Promise<void> {
     const runs = [this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient })];
     for (const part of this.parts) runs.push(this.#run(`${part}-update`, { hyper }));
-    await this.#engine.runAll(runs);
+    await this.#timed(() => this.#engine.runAll(runs));
   }
 
   /** Backward pass without an update: the gradients of all parameters at the site. */
   async gradients(x: Tensor, masks: Tensors, cutGradient: Tensor): Promise<Record<string, Tensor>> {
-    await this.#engine.run(this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient }));
-    return this.#engine.get(this.#gradientNames());
+    return this.#timed(async () => {
+      await this.#engine.run(this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient }));
+      return this.#engine.get(this.#gradientNames());
+    });
   }
 
   /** Updates segment and head by gradients from outside. */
   async update(gradients: Tensors, hyper: Tensor): Promise<void> {
-    await this.#engine.put(gradients);
-    await this.#engine.runAll(this.parts.map((part) => this.#run(`${part}-update`, { hyper })));
+    await this.#timed(async () => {
+      await this.#engine.put(gradients);
+      await this.#engine.runAll(this.parts.map((part) => this.#run(`${part}-update`, { hyper })));
+    });
   }
 
   /** A copy of the parameters and statistics, with the optimizer's state if asked for. */
@@ -99,6 +112,13 @@ export class SegmentRunner {
 
   #gradientNames(): string[] {
     return this.parts.flatMap((part) => this.#layout(part).groups.map((_, index) => `${part}.g${index}`));
+  }
+
+  async #timed<T>(work: () => Promise<T>): Promise<T> {
+    const since = this.#clock.nowMs();
+    const result = await work();
+    this.computedMs += this.#clock.nowMs() - since;
+    return result;
   }
 
   #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = []): Run {

@@ -1,0 +1,169 @@
+// A site's training steps: a batch's activations go up, and what comes down makes the segment (and the head) learn. Which line is
+// next the script says; the agent calls accordingly.
+
+import { assert, ProtocolError } from '../base/index.ts';
+import type { Batch, Exchange, Message, Plan, PooledFacts, Schedule } from '../protocol/index.ts';
+import { hyperOf } from '../split/index.ts';
+import { float32, type Tensor, zeros } from '../tensor/index.ts';
+import type { BatchSource, LoadedBatch } from './batch-source.ts';
+import type { SiteLink } from './link.ts';
+import type { SegmentRunner } from './segment-runner.ts';
+
+/** One training step as the site sees it. */
+export interface SiteStep {
+  readonly epoch: number;
+  readonly step: number;
+  /** The step's loss over the site's own records. */
+  readonly loss: number | null;
+  readonly records: number;
+}
+
+export interface SiteTrainingOptions {
+  readonly plan: Plan;
+  readonly index: number;
+  readonly link: SiteLink;
+  readonly segment: SegmentRunner;
+  readonly batches: BatchSource;
+  readonly schedule: Schedule;
+  readonly pooled: PooledFacts;
+  readonly onStep: (step: SiteStep) => void;
+}
+
+export class SiteTraining {
+  readonly #options: SiteTrainingOptions;
+  /** [mean, sd] of the regression target, float32. */
+  readonly #target: Tensor;
+  /** The batch whose activations went up last. */
+  #current: LoadedBatch | undefined;
+  /** Gradients that are to go up next. */
+  #outgoing: Readonly<Record<string, Tensor>> = {};
+  /** `turns`: server steps of the epoch before the turn, less the site's own. */
+  #stepsBefore = 0;
+  #loss = { sum: 0, records: 0 };
+  /** Updates of the segment so far: Adam's t. */
+  updates = 0;
+
+  constructor(options: SiteTrainingOptions) {
+    this.#options = options;
+    const { mean, sd } = options.pooled.target;
+    this.#target = float32([mean, sd]);
+  }
+
+  /** Sends a batch's activations, and starts loading the next batch. */
+  async sendBatch(line: Exchange, batch: Batch): Promise<void> {
+    const { link, segment, batches } = this.#options;
+    const current = await batches.take(line.epoch, batch);
+    this.#current = current;
+    const cut = await segment.forward(current.x, current.masks);
+    await link.send('activations', { tensors: { cut, labels: current.labels } });
+    batches.loadAfter(line.epoch, batch);
+  }
+
+  /** With the head at the site: its loss and gradients from the trunk's output. */
+  async trunkOutput(): Promise<void> {
+    const { link, segment } = this.#options;
+    const { message } = await link.receive('trunk-output', (received) => this.#checkTotal(received));
+    const output = message.tensors[0]?.tensor as Tensor;
+    const current = this.#current as LoadedBatch;
+    const total = message.scalars[0] ?? 0;
+    const weight = this.#lossWeights(current, total);
+    const { labels, masks, batch } = current;
+    const { loss, gradient } = await segment.headStep(output, { labels, weight, target: this.#target, ...masks });
+    this.#outgoing = { output: gradient };
+    const weighted = dot(loss, weight);
+    this.#loss = { sum: this.#loss.sum + weighted * total, records: this.#loss.records + batch.count };
+    this.#tell(current, weighted);
+  }
+
+  /** The records of the step, which a training batch's output comes with, are what the schedule says. */
+  #checkTotal({ scalars }: Message): void {
+    const { batch, epoch } = this.#current as LoadedBatch;
+    if (scalars[0] !== this.#recordsOfStep(batch, epoch))
+      throw new ProtocolError('bad-field', 'trunk-output: its records are not those of the step');
+  }
+
+  async cutGradient(): Promise<void> {
+    const { plan, link, segment } = this.#options;
+    const { message } = await link.receive('cut-gradient');
+    const current = this.#current as LoadedBatch;
+    const gradient = message.tensors[0]?.tensor as Tensor;
+    if (plan.choices.labels === 'server') this.#tell(current, message.scalars[0] ?? 0);
+    if (plan.choices.segments === 'mirrored') {
+      this.#outgoing = await segment.gradients(current.x, current.masks, gradient);
+      return;
+    }
+    const { step, scale } = this.#placeOf(current);
+    await segment.learn(current.x, current.masks, gradient, this.#hyper(step, scale));
+  }
+
+  /** Sends the gradient of the trunk's output, or with `mirrored` those of the parameters at the site. */
+  async sendGradient(kind: 'output-gradient' | 'parameter-gradient'): Promise<void> {
+    await this.#options.link.send(kind, { tensors: this.#outgoing });
+  }
+
+  async gradientSum(line: Exchange): Promise<void> {
+    const { link, segment, schedule } = this.#options;
+    const { message } = await link.receive('gradient-sum');
+    const sums = Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor]));
+    await segment.update(sums, this.#hyper(line.epoch * schedule.serverSteps + line.step, 1));
+  }
+
+  async turn(): Promise<void> {
+    const { index, link, schedule } = this.#options;
+    const { line } = await link.receive('turn');
+    const turn = schedule.turns(line.epoch).find(({ site, fromStep }) => site === index && fromStep === line.step);
+    assert(turn, 'the script follows the schedule');
+    this.#stepsBefore = turn.serverStep - turn.fromStep;
+  }
+
+  /** With the head at the site: the loss since it was last taken, summed over the records. */
+  takeLoss(): { readonly sum: number; readonly records: number } {
+    const loss = this.#loss;
+    this.#loss = { sum: 0, records: 0 };
+    return loss;
+  }
+
+  /** The server step that the learning rate counts, and the factor that makes the cut gradient that of the mean over the own batch. */
+  #placeOf({ batch, epoch }: LoadedBatch): { step: number; scale: number } {
+    const { plan, schedule, batches } = this.#options;
+    const { order } = plan.choices;
+    const before = epoch * schedule.serverSteps;
+    if (order === 'union') return { step: before + batch.step, scale: this.#recordsOfStep(batch, epoch) / batch.count };
+    if (order === 'turns') return { step: before + this.#stepsBefore + batch.step, scale: 1 };
+    return { step: epoch * batches.of(epoch).length + batch.index, scale: 1 };
+  }
+
+  /** Records of all sites in the server step that the batch belongs to. */
+  #recordsOfStep(batch: Batch, epoch: number): number {
+    const { plan, schedule } = this.#options;
+    if (plan.choices.order !== 'union') return batch.count;
+    return schedule.sharesOfStep(epoch, batch.step).reduce((sum, share) => sum + share, 0);
+  }
+
+  /** Each record's factor in the step's loss: its class's weight over the records of the step. */
+  #lossWeights({ labels }: LoadedBatch, records: number): Tensor {
+    const { plan, pooled } = this.#options;
+    const weight = zeros('float32', labels.dims);
+    const classes = plan.task.kind === 'classification';
+    for (let row = 0; row < weight.data.length; row++)
+      weight.data[row] = (classes ? (pooled.classWeights[Number(labels.data[row])] ?? 0) : 1) / records;
+    return weight;
+  }
+
+  #hyper(step: number, scale: number): Tensor {
+    const { plan, index, schedule } = this.#options;
+    this.updates += 1;
+    const totalSteps = schedule.scheduledSteps(index);
+    return hyperOf(plan.training, { step, totalSteps, update: this.updates, scale });
+  }
+
+  #tell({ batch, epoch }: LoadedBatch, loss: number): void {
+    this.#options.onStep({ epoch, step: batch.step, loss, records: batch.count });
+  }
+}
+
+function dot(a: Tensor, b: Tensor): number {
+  let sum = 0;
+  for (let index = 0; index < a.data.length; index++) sum += Number(a.data[index]) * Number(b.data[index]);
+  return sum;
+}
