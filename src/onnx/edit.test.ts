@@ -3,7 +3,8 @@ import { float32, int64 } from '../tensor/index.ts';
 import { GraphBuilder } from './builder.ts';
 import { validate } from './check.ts';
 import { bindDims, builderOf, extract, inline, rename } from './edit.ts';
-import { type Graph, int, OPSET } from './graph.ts';
+import { graphHash, writeModel } from './file/write.ts';
+import { type Graph, type Hint, int, OPSET } from './graph.ts';
 
 /** x → a = x·w1 → b = relu a → (c, d) = split b → y = c·w2, z = d + c. */
 function network(batch = 'N'): Graph {
@@ -152,5 +153,68 @@ describe('builderOf', () => {
     const graph = builder.build();
     validate(graph);
     expect(graph.nodes.slice(0, 5)).toEqual(network().nodes);
+  });
+});
+
+describe('hints', () => {
+  const hint = (inputs: string[], output: string): Hint => ({
+    op: 'ReluMaxPoolGradient',
+    inputs,
+    output,
+    attributes: {},
+  });
+  /** Said to be one operation: y of x and b; z of c and d. */
+  const hinted = (): Graph => {
+    const builder = builderOf(network());
+    builder.hint(hint(['x', 'b'], 'y'));
+    builder.hint(hint(['c', 'd'], 'z'));
+    for (const name of ['y', 'z']) builder.output(name);
+    return builder.build({ metadata: { kept: 'yes' } });
+  };
+  const said = ({ hints = [] }: Graph): string[] => hints.map(({ inputs, output }) => `${inputs.join()} → ${output}`);
+
+  it('are no part of the file, nor of its hash', () => {
+    expect(said(hinted())).toHaveLength(2);
+    expect(writeModel(hinted())).toEqual(writeModel(network()));
+    expect(graphHash(hinted())).toBe(graphHash(network()));
+  });
+
+  it('go on where a graph ends, and stay when its dimensions are bound', () => {
+    const builder = builderOf(hinted());
+    for (const name of ['y', 'z']) builder.output(name);
+    expect(said(builder.build())).toEqual(['x,b → y', 'c,d → z']);
+    expect(said(bindDims(hinted(), { N: 3 }))).toEqual(['x,b → y', 'c,d → z']);
+  });
+
+  it('stay with the part that has all their values, and leave when the part is given what they compute', () => {
+    const part = (inputs: string[], outputs: string[]) => said(extract(hinted(), { inputs, outputs }));
+    expect(part(['x'], ['y', 'z'])).toEqual(['x,b → y', 'c,d → z']);
+    expect(part(['x'], ['b'])).toEqual([]);
+    expect(part(['b'], ['y', 'z'])).toEqual(['c,d → z']);
+    expect(part(['x', 'z'], ['y', 'z'])).toEqual(['x,b → y']);
+    expect(part(['c', 'd'], ['z'])).toEqual(['c,d → z']);
+  });
+
+  it('leave with the nodes that an output does not need', () => {
+    const builder = builderOf(hinted());
+    builder.output('z');
+    expect(said(builder.build({ prune: true }))).toEqual(['c,d → z']);
+  });
+
+  it('are renamed with their values, also where a graph is put into another', () => {
+    const names = new Map([['x', 'pixels'], ['c', 'd'], ['d', 'c'], ['y', 'logits']]); // prettier-ignore
+    expect(said(rename(hinted(), names))).toEqual(['pixels,b → logits', 'd,c → z']);
+    const builder = new GraphBuilder('twice');
+    builder.input('images', 'float32', ['N', 2]);
+    for (const prefix of ['one/', 'two/']) {
+      const outputs = inline(builder, hinted(), new Map([['x', 'images']]), prefix);
+      for (const value of outputs.values()) builder.output(value);
+    }
+    expect(said(builder.build())).toEqual([
+      'images,one/b → one/y',
+      'one/c,one/d → one/z',
+      'images,two/b → two/y',
+      'two/c,two/d → two/z',
+    ]);
   });
 });

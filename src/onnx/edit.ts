@@ -138,17 +138,18 @@ export function inline(
     values.set(name, other ?? builder.initializer(builder.fresh(`${prefix}${name}`), value));
   }
   for (const name of bindings.keys()) if (!values.has(name)) refuse(graph, `it has no input or initializer "${name}"`);
+  const valueOf = (name: string): string => values.get(name) ?? refuse(graph, `no value is called "${name}"`);
   for (const node of graph.nodes) {
-    const inputs = node.inputs.map((input) => values.get(input) ?? refuse(graph, `no value is called "${input}"`));
+    const inputs = node.inputs.map(valueOf);
     const outputs = node.outputs.map((output) => {
       if (output !== '') values.set(output, builder.fresh(`${prefix}${output}`));
       return values.get(output) ?? '';
     });
     builder.addNode({ ...node, name: builder.fresh(`${prefix}${node.name}`), inputs, outputs });
   }
-  return new Map(
-    graph.outputs.map(({ name }) => [name, values.get(name) ?? refuse(graph, `no value is called "${name}"`)]),
-  );
+  for (const hint of graph.hints ?? [])
+    builder.hint({ ...hint, inputs: hint.inputs.map(valueOf), output: valueOf(hint.output) });
+  return new Map(graph.outputs.map(({ name }) => [name, valueOf(name)]));
 }
 
 /** A bound value has the element type, the rank and the fixed sizes of what it stands for. */
