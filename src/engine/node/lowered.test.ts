@@ -6,7 +6,7 @@ import { blockHere, distance, feedsFor } from '../../../test/lowering/runtime.ts
 import { randomStream } from '../../base/index.ts';
 import { inUnits, lowerToBlocks } from '../../lower/index.ts';
 import { builderOf, extract, type Graph, GraphBuilder, writeModel } from '../../onnx/index.ts';
-import { float32, int64, type Tensor } from '../../tensor/index.ts';
+import { float32, int64, type Tensor, zeros } from '../../tensor/index.ts';
 import type { Engine, Run } from '../engine.ts';
 import type { Channel } from './channel.ts';
 import { InlineChannel } from './inline-channel.ts';
@@ -176,6 +176,26 @@ describe('a lowered file', () => {
     const x = float32([1, 2, 3], [1, 3]);
     await core.run(order({ x }, [], { y: 'kept' }));
     expect(core.get(['kept'])).toEqual({ kept: float32([1.0078125, 2.015625, 3.0234375], [1, 3]) });
+    await core.close();
+  });
+
+  test('goes on from the parameters that the run before kept, large ones too, padded or not', async () => {
+    const counting = (factor: number): Graph => {
+      const builder = builderOf(scaled(factor));
+      builder.output('y');
+      builder.output(builder.add('Add', [builder.input('p', 'float32', [20_000]), builder.scalar(factor)]), 'p.next');
+      return builder.build();
+    };
+    const core = new SessionCore(settings);
+    const form = { bytes: writeModel(counting(1 + 2 ** -7)), recordsMultiple: 4, paddable: true };
+    expect(await core.load(fileOf(counting(1), form))).toBeUndefined();
+    core.put({ p: zeros('float32', [20_000]) });
+    for (let step = 1; step <= 8; step++) {
+      const records = step === 5 ? 8 : 3;
+      const x = float32(new Float32Array(3 * records), [records, 3]);
+      await core.run({ ...order({ x }, ['y'], { 'p.next': 'p' }), resident: { p: 'p' } });
+      expect([...new Set(core.get(['p'])['p']?.data as Float32Array)]).toEqual([step * (1 + 2 ** -7)]);
+    }
     await core.close();
   });
 

@@ -62,7 +62,7 @@ export class LoweredSession {
       const missing = (recordsMultiple - (batch % recordsMultiple)) % recordsMultiple;
       if (missing === 0) return this.#through(() => this.#sessions.records.run(feeds, fetches));
       const given = this.#padded(feeds, missing);
-      const results = await this.#through(() => this.#sessions.records.run(given, withoutSpares(fetches)));
+      const results = await this.#through(() => this.#sessions.records.run(given, fetches));
       releaseNew(given, feeds);
       return ownRows(this.#rows(results, 0, batch), results);
     }
@@ -137,11 +137,6 @@ function ownRows(rows: Values, whole: Values): Values {
     release(value.data);
     return own;
   });
-}
-
-/** A tensor to fill has the rows of the batch, and the run has more. */
-function withoutSpares(fetches: Fetches): Fetches {
-  return Object.fromEntries(Object.keys(fetches).map((name) => [name, null]));
 }
 
 function pick(values: Values, names: readonly string[]): Values {
