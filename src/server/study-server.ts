@@ -220,7 +220,7 @@ export class StudyServer {
     const trunk = await TrunkRunner.open(engine, study, mirrored);
     const state = initialState(study.parts.trunk, plan.seed);
     const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];
-    for (const scope of scopes) await trunk.setState(scope, state);
+    for (const scope of scopes) await trunk.setState(scope, state, { transfer: scopes.length === 1 });
     const { segment, head } = study.parts;
     const copy = { ...initialState(segment, plan.seed), ...(head ? initialState(head, plan.seed) : {}) };
     if (mirrored) await trunk.setState(COPY, copy);

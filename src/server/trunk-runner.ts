@@ -77,8 +77,9 @@ export class TrunkRunner {
     return Object.fromEntries(names.map((name) => [name, values[scope + name] as Tensor]));
   }
 
-  async setState(scope: string, state: Tensors): Promise<void> {
-    await this.#engine.put(scoped(scope, state));
+  /** Sets a part's state. With `transfer` its buffers go to the engine and must not be used again. */
+  async setState(scope: string, state: Tensors, options: { readonly transfer?: boolean } = {}): Promise<void> {
+    await this.#engine.put(scoped(scope, state), options);
   }
 
   layout(part: PartName): PartLayout {

@@ -142,9 +142,9 @@ export class NodeEngine implements Engine {
 }
 
 /** Bytes of values that a unit may make: all of them, of which about a fifth live at once. */
-const unitBytes = 2.5 * 2 ** 30;
-/** From this size on a unit is as large as any batch, and the graph is taken whole. */
-const unitsWorthwhile = 256;
+const unitBytes = 6 * 2 ** 30;
+/** From this size on a unit is about as large as a batch, and the graph is taken whole: a unit costs its own copies of the sums. */
+const unitsWorthwhile = 64;
 
 /** Records in a unit: whole blocks, one at least. */
 function unitOf({ recordBytes }: InUnits, block: number): number {
