@@ -44,6 +44,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
       ...serveOptions(await readStudy(flags.study), flags, signal),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
+      onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),
       onEvent: (event) => tell({ kind: 'server', event }),
       onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
     });

@@ -53,6 +53,7 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
       ...options,
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
+      onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),
       // With the labels at the server it reports every site's steps itself.
       onEvent: (event) => {
         if (stepsToo || event.kind !== 'step') tell({ kind: 'site', event });

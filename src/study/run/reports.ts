@@ -13,6 +13,8 @@ export type SiteFigures = Omit<SiteResult, 'trunk' | 'segment' | 'standardisatio
 
 export type Report =
   | { readonly kind: 'engine'; readonly info: EngineInfo }
+  /** A graph runs as it is, and not in the form that would be faster. */
+  | { readonly kind: 'not-lowered'; readonly graph: string; readonly reason: string }
   | { readonly kind: 'server'; readonly event: ServerEvent }
   | { readonly kind: 'site'; readonly event: SiteEvent }
   | {

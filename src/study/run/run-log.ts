@@ -95,6 +95,9 @@ export class RunLog {
       case 'engine':
         this.#put('engine', { process, ...report.info });
         return;
+      case 'not-lowered':
+        this.#put('not-lowered', { process, graph: report.graph, reason: report.reason });
+        return;
       case 'memory':
         this.#put('memory', { process, peakBytes: report.peakBytes });
         return;

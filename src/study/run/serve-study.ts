@@ -26,6 +26,8 @@ export interface ServeOptions {
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
   readonly onEngine?: (info: EngineInfo) => void;
+  /** Told when a graph runs as it is because its faster form was refused. */
+  readonly onNotLowered?: (graph: string, reason: string) => void;
   readonly onEvent?: (event: ServerEvent) => void;
   /** Called now and then with the bytes that came and went. */
   readonly onTraffic?: (traffic: { readonly bytesUp: number; readonly bytesDown: number }) => void;
@@ -52,7 +54,9 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
       : undefined;
   const order =
     plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
-  const opened = closing.use(await openEngine({ ...enginePlacement(plan, 'server', options.threads), signal }));
+  const placement = enginePlacement(plan, 'server', options.threads);
+  const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
+  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal }));
   const engine = options.timer?.watch(opened) ?? opened;
   options.onEngine?.(engine.info);
   const server = new StudyServer({

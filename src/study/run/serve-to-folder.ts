@@ -43,6 +43,7 @@ export async function serveToFolder(
     const server = await serveStudy({
       ...options,
       onEngine: (info) => tell({ kind: 'engine', info }),
+      onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),
       onEvent: (event) => tell({ kind: 'server', event }),
       onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
     });

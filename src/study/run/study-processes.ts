@@ -120,6 +120,7 @@ class StudyProcesses {
         this.#failure.reject(errorFrom(name, report.failure));
         break;
       case 'engine':
+      case 'not-lowered':
       case 'site':
       case 'traffic':
       case 'times':

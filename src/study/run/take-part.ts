@@ -44,6 +44,8 @@ export interface TakePartOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onEngine?: (info: EngineInfo) => void;
+  /** Told when a graph runs as it is because its faster form was refused. */
+  readonly onNotLowered?: (graph: string, reason: string) => void;
   readonly onListing?: (listing: Listing) => void;
   readonly onEvent?: (event: SiteEvent) => void;
 }
@@ -69,7 +71,9 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
       ? await openSiteData(study.data, path, options.manifest ?? (await ownManifest(options)))
       : randomData(plan, index, options.randomRecords);
   closing.defer(() => data.close());
-  const opened = closing.use(await openEngine({ ...enginePlacement(plan, 'site', options.threads), signal }));
+  const placement = enginePlacement(plan, 'site', options.threads);
+  const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
+  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal }));
   const engine = options.timer?.watch(opened) ?? opened;
   options.onEngine?.(engine.info);
   const commits = stateDir === undefined ? undefined : await openFileCommitStore(join(stateDir, 'commits'));
