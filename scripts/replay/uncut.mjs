@@ -1,13 +1,16 @@
 // The uncut network, trained in one process on given batches; no site, no server, no message.
 
-import { bindingsOf, compileUncut, dropoutMasks, hyperOf, initialState } from '../../dist/split/index.js';
+import { bindingsOf, compileUncut, dropoutMasks, hyperOf, initialState, partsOfSites } from '../../dist/split/index.js';
 import { elementCount, float32, tensor } from '../../dist/tensor/index.js';
 
 /** The network of a plan at an engine. `frozen` names parameters that no step changes. */
 export async function openUncut({ plan, compiled }, engine, { target, classWeights, frozen = [] }) {
   const { optimizer, clipNorm } = plan.training;
   const { network, loss } = { network: compiled.network, loss: plan.network.loss };
-  const { part, step, evaluate } = compileUncut({ network, loss, task: plan.task, optimizer, clipNorm });
+  const { part, step, evaluate } = compileUncut(
+    { network, loss, task: plan.task, optimizer, clipNorm },
+    partsOfSites(compiled),
+  );
   const [stepGraph, evaluateGraph] = [await engine.load(step), await engine.load(evaluate)];
   const [stepBindings, evaluateBindings] = [bindingsOf(step), bindingsOf(evaluate)];
   const wanted = new Set(step.inputs.map(({ name }) => name));

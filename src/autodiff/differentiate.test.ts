@@ -1,8 +1,94 @@
 import { describe, expect, it } from 'vitest';
-import { runOnRuntime } from '../../test/interpreter/on-runtime.ts';
-import { GraphBuilder, int } from '../onnx/index.ts';
+import { openOnRuntime, runOnRuntime } from '../../test/interpreter/on-runtime.ts';
+import { uniformFrom } from '../../test/interpreter/scenario.ts';
+import { f64, type F64Tensor } from '../../test/interpreter/values.ts';
+import { type Attribute, type Graph, GraphBuilder, int, ints } from '../onnx/index.ts';
+import { elementCount } from '../tensor/index.ts';
 import { differentiate } from './differentiate.ts';
 import { ruledOperators } from './rules/table.ts';
+
+/** dw and db of y = op(x, w) + b over a batch, seeded at y; w and b in float64 sums or not. */
+function layerGradients(layer: Layer, inDouble: boolean): Graph {
+  const builder = new GraphBuilder('layer');
+  const x = builder.input('x', 'float32', ['N', ...layer.input]);
+  const w = builder.input('w', 'float32', layer.weights);
+  const b = builder.input('b', 'float32', layer.bias);
+  const y = builder.add('Add', [builder.add(layer.op, [x, w], layer.attributes), b]);
+  const seed = builder.input('seed', 'float32', builder.dimsOf(y));
+  const gradients = differentiate(builder, new Map([[y, seed]]), [w, b], new Set(inDouble ? [w, b] : []));
+  builder.output(gradients.get(w)!, 'dw');
+  builder.output(gradients.get(b)!, 'db');
+  return builder.build({ prune: true });
+}
+
+interface Layer {
+  readonly op: string;
+  readonly input: readonly number[];
+  readonly weights: readonly number[];
+  readonly bias: readonly number[];
+  readonly output: readonly number[];
+  readonly attributes?: Record<string, Attribute>;
+}
+
+const layers: Layer[] = [
+  {
+    op: 'Conv',
+    input: [1, 20, 20],
+    weights: [6, 1, 3, 3],
+    bias: [6, 1, 1],
+    output: [6, 10, 10],
+    attributes: { pads: ints([1, 1, 1, 1]), strides: ints([2, 2]), kernel_shape: ints([3, 3]) },
+  },
+  {
+    op: 'Conv',
+    input: [8, 12, 12],
+    weights: [5, 8, 3, 3],
+    bias: [5, 1, 1],
+    output: [5, 12, 12],
+    attributes: { pads: ints([1, 1, 1, 1]), kernel_shape: ints([3, 3]) },
+  },
+  { op: 'Gemm', input: [30], weights: [30, 20], bias: [20], output: [20] },
+  { op: 'MatMul', input: [7, 30], weights: [30, 20], bias: [20], output: [7, 20] },
+];
+
+describe('gradients added up in float64', () => {
+  const batch = 29;
+  const parts = [batch - 12, 11, 1];
+
+  it.each(layers)('have for $op of $input the bits of the whole batch when its parts are added', async (layer) => {
+    const uniform = uniformFrom(7);
+    const numbers = (dims: readonly number[]) =>
+      f64(
+        dims,
+        Float64Array.from({ length: elementCount(dims) }, () => uniform() - 0.3),
+      );
+    const fixed = { w: numbers(layer.weights), b: numbers(layer.bias) };
+    const [x, seed] = [numbers([batch, ...layer.input]), numbers([batch, ...layer.output])];
+    const rows = (value: F64Tensor, from: number, count: number) => {
+      const width = value.data.length / batch;
+      return f64([count, ...value.dims.slice(1)], value.data.slice(from * width, (from + count) * width));
+    };
+    const sums = async (inDouble: boolean): Promise<{ whole: number[]; added: number[] }> => {
+      await using graph = await openOnRuntime(layerGradients(layer, inDouble));
+      const flat = ({ dw, db }: Record<string, F64Tensor>) => [...dw!.data, ...db!.data];
+      const whole = flat(await graph.run({ ...fixed, x, seed }));
+      let added = whole.map(() => 0);
+      let from = 0;
+      for (const count of parts) {
+        const own = flat(await graph.run({ ...fixed, x: rows(x, from, count), seed: rows(seed, from, count) }));
+        added = added.map((sum, index) => sum + own[index]!);
+        from += count;
+      }
+      return { whole: whole.map(Math.fround), added: added.map(Math.fround) };
+    };
+    const { whole, added } = await sums(true);
+    expect(added).toEqual(whole);
+    // Where they are added up in float32, some differ.
+    const plain = await sums(false);
+    expect(plain.added).not.toEqual(plain.whole);
+    expect(Math.max(...plain.whole.map((value, index) => Math.abs(value - whole[index]!)))).toBeLessThan(1e-3);
+  });
+});
 
 describe('differentiate', () => {
   it('adds up the gradients of a value that is used several times', async () => {

@@ -1,5 +1,6 @@
 // Shorthand for the ONNX operators that gradients, losses and updates are made of. Each method adds one node (or none where the
-// operator would do nothing) and returns its output's name. All floating values are float32; scalars are rank-0 constants.
+// operator would do nothing) and returns its output's name. Floating values are float32 where nothing else is said; scalars
+// are rank-0 constants.
 
 import { assert } from '../base/index.ts';
 import { codeOfDType, int, ints, sameDims, type Dim, type GraphBuilder } from '../onnx/index.ts';
@@ -236,6 +237,16 @@ export class Ops {
     return this.builder.add('ReduceMean', [value, this.builder.integers(axes)], { keepdims: int(keepDims ? 1 : 0) });
   }
 
+  /**
+   * The sum over records (axis 0) and other `axes` as float64. Where these are the last ones a record's own sum is in float32: runtimes
+   * then add a record's elements in the same order however many records there are, which they need not do for axes in the middle.
+   */
+  sumOverRecords(value: string, axes: readonly number[] = []): string {
+    const areLast = axes.every((axis) => axis >= this.rank(value) - axes.length);
+    const own = areLast ? this.sum(value, axes, true) : value;
+    return this.sum(this.cast(own, 'float64'), [0, ...axes], false);
+  }
+
   matmul(a: string, b: string): string {
     return this.builder.add('MatMul', [a, b]);
   }
@@ -253,9 +264,9 @@ export class Ops {
 
   /**
    * Sums a gradient over what broadcasting repeated, so that it has the shape of `input`: leading axes that `input` lacks and
-   * axes where `input` has 1 and the gradient has not.
+   * axes where `input` has 1 and the gradient has not. `inDouble`: as `sumOverRecords`, where axis 0 is among them.
    */
-  reduceTo(gradient: string, input: string): string {
+  reduceTo(gradient: string, input: string, inDouble = false): string {
     const from = this.dims(gradient);
     const to = this.dims(input);
     const extra = from.length - to.length;
@@ -263,8 +274,17 @@ export class Ops {
     to.forEach((dim, index) => {
       if (dim === 1 && from[index + extra] !== 1) repeated.push(index + extra);
     });
+    const axes = [...range(extra), ...repeated];
+    if (inDouble && axes.includes(0))
+      return this.reshapeLike(
+        this.sumOverRecords(
+          gradient,
+          axes.filter((axis) => axis !== 0),
+        ),
+        input,
+      );
     if (extra === 0) return this.sum(gradient, repeated, true);
     if (repeated.length === 0) return this.sum(gradient, range(extra), false);
-    return this.reshapeLike(this.sum(gradient, [...range(extra), ...repeated], false), input);
+    return this.reshapeLike(this.sum(gradient, axes, false), input);
   }
 }

@@ -47,7 +47,7 @@ interface Hyper {
 }
 
 /**
- * Adds the update of all groups. The gradients are first multiplied by `hyper[3]`, then clipped together, then used.
+ * Adds the update of all groups. The gradients, float32 or float64, are first rounded to float32, multiplied by `hyper[3]`, then clipped together, then used.
  *
  * @param hyper float32 [4]: learning rate, 1 - beta1^t, 1 - beta2^t (t counts updates from 1), gradient scale; see `hyperValues`
  * @param clipNorm the largest allowed Euclidean norm over all groups' gradients; with a larger norm all are scaled by clipNorm / (norm + 1e-6)
@@ -67,7 +67,7 @@ export function addUpdate(
     string,
   ];
   const values: Hyper = { learningRate, correction1, correction2, scale };
-  let gradients = groups.map(({ gradient }) => ops.mul(gradient, scale));
+  let gradients = groups.map(({ gradient }) => ops.mul(ops.cast(gradient, 'float32'), scale));
   if (clipNorm !== undefined && groups.length > 0) gradients = clipped(ops, gradients, clipNorm);
   return groups.map((group, index) =>
     optimizer.kind === 'sgd'

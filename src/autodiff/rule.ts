@@ -15,6 +15,8 @@ export interface RuleContext {
   readonly gradient: string;
   /** True when a gradient of this input is wanted. A rule spares the work for the others. */
   readonly needs: (input: number) => boolean;
+  /** True when this input is a parameter whose gradient is to be added up over records in float64, where the rule knows how. */
+  readonly inDouble: (input: number) => boolean;
   /** The node that makes `value`; undefined for inputs, initializers, and values whose own gradient was asked for. */
   readonly producerOf: (value: string) => Node | undefined;
   /** Adds to the gradient of a value further up, past a node that this rule has taken over. */

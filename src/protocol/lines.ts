@@ -67,9 +67,14 @@ export function stateTensors(part: string, layout: PartLayout, withSlots: boolea
   return specs;
 }
 
-/** The gradient tensors of a part's parameters. */
+/** The gradient tensors of a part's parameters: float64, so that the sum over sites has the bits of the sum over all their records. */
 function gradientTensors(part: string, layout: PartLayout): readonly TensorSpec[] {
-  return layout.groups.map((group, index) => ({ name: `${part}.g${index}`, dtype: 'float32', dims: group.dims }));
+  return layout.groups.map((group, index) => ({
+    name: `${part}.g${index}`,
+    dtype: 'float64',
+    dims: group.dims,
+    rounded: true,
+  }));
 }
 
 /** Splits a list of tensors into messages of about 4 MiB; a larger tensor has one of its own. */

@@ -76,4 +76,6 @@ export interface TensorSpec {
   readonly dims: readonly number[];
   /** Values must be integers or bytes in 0 … below-1. */
   readonly below?: number;
+  /** A float64 tensor whose values must be in float32's range: the receiver rounds them, or their sum, to float32. */
+  readonly rounded?: true;
 }

@@ -238,10 +238,22 @@ describe('a session', () => {
     const [site, server] = [new Side('site', plan), new Side('server', plan)];
     const line = advance(site, server, ({ kind }) => kind === 'parameter-gradient')!;
     const huge = Object.fromEntries(
-      line.tensors.map(({ name, dims }) => [name, tensor('float32', dims, zeros('float32', dims).data.fill(3e38))]),
+      line.tensors.map(({ name, dims }) => [name, tensor('float64', dims, zeros('float64', dims).data.fill(3e38))]),
     );
     server.accept(site.session.compose('parameter-gradient', { tensors: huge }));
     expect(server.session.position).toBe(site.session.position);
+  });
+
+  it('refuses a gradient that float32 cannot hold', () => {
+    for (const value of [4e38, -4e38, Number.NaN]) {
+      const [site, server] = [new Side('site', plan), new Side('server', plan)];
+      const line = advance(site, server, ({ kind }) => kind === 'parameter-gradient')!;
+      const tensors = Object.fromEntries(
+        line.tensors.map(({ name, dims }) => [name, tensor('float64', dims, zeros('float64', dims).data.fill(value))]),
+      );
+      const sent = site.session.compose('parameter-gradient', { tensors });
+      expect(() => server.accept(sent)).toThrow(expect.objectContaining({ code: 'not-finite' }));
+    }
   });
 
   it('asks the inspector before it moves on', () => {

@@ -194,10 +194,14 @@ function checkTensors(line: Exchange, received: Message): void {
   });
 }
 
+const FLOAT32_MAX = (2 - 2 ** -23) * 2 ** 127;
+
 function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
   if (value.dtype === 'float32' || value.dtype === 'float64') {
     const finite =
-      value.dtype === 'float32' ? allFinite32(value.data as Float32Array) : allFinite64(value.data as Float64Array);
+      value.dtype === 'float32'
+        ? allFinite32(value.data as Float32Array)
+        : allWithin(value.data as Float64Array, spec.rounded ? FLOAT32_MAX : Number.MAX_VALUE);
     if (!finite) throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
   } else if (spec.below !== undefined) {
     const data = value.data as Int32Array;
@@ -227,8 +231,9 @@ function allFinite32(data: Float32Array): boolean {
   return a + b + c + d === 0;
 }
 
-function allFinite64(data: Float64Array): boolean {
-  return data.every(Number.isFinite);
+function allWithin(data: Float64Array, largest: number): boolean {
+  for (let index = 0; index < data.length; index++) if (!(Math.abs(data[index]!) <= largest)) return false;
+  return true;
 }
 
 function fits(value: Pick<Tensor, 'dtype' | 'dims'>, spec: TensorSpec): boolean {

@@ -5,17 +5,17 @@ import { elementCount, type Tensor, tensor, zeros } from '../tensor/index.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** The sum of the sites' float32 tensors by name, added in the given order. */
+/** The sum of the sites' float64 tensors by name, added in the given order. */
 export function sumInOrder(sites: readonly Tensors[]): Record<string, Tensor> {
   const [first, ...rest] = sites;
   assert(first, 'there is something to add');
   return mapValues(first, (value, name) => {
-    const sum = Float32Array.from(value.data as Float32Array);
+    const sum = Float64Array.from(value.data as Float64Array);
     for (const site of rest) {
-      const addend = site[name]?.data as Float32Array;
+      const addend = site[name]?.data as Float64Array;
       for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] as number) + (addend[index] as number);
     }
-    return tensor('float32', value.dims, sum);
+    return tensor('float64', value.dims, sum);
   });
 }
 

@@ -31,7 +31,7 @@ describe.each(studies)('$name', ({ name, options, loss, task }) => {
   });
 
   it('compiles uncut with the same parameters', () => {
-    const { part, step } = compileUncut({ network, loss, task, optimizer: sgd });
+    const { part, step } = compileUncut({ network, loss, task, optimizer: sgd }, []);
     validate(step);
     expect(part.parameters.map((parameter) => parameter.name)).toEqual(
       network.parameters.map((parameter) => parameter.name),

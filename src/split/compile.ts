@@ -8,10 +8,11 @@ import { type Graph, GraphBuilder, inferTypes } from '../onnx/index.ts';
 import type { Choices, LossKind, OptimizerSettings, Task } from '../protocol/index.ts';
 import { float32 } from '../tensor/index.ts';
 import { keptValues } from './kept.ts';
-import { layoutOf } from './layout.ts';
+import { layoutOf, openPart } from './layout.ts';
 import type { MaskSpec } from './masks.ts';
 import {
   addForward,
+  addOpened,
   addPartUpdate,
   addStudyLoss,
   evaluationGraph,
@@ -151,11 +152,20 @@ export function compileStudy(settings: CompileSettings): CompiledStudy {
   };
 }
 
+/** The parts of a study whose parameters sites hold. */
+export function partsOfSites({ parts }: Pick<CompiledStudy, 'parts'>): readonly Part[] {
+  return parts.head ? [parts.segment, parts.head] : [parts.segment];
+}
+
 /**
  * The uncut network's training step as one graph, for comparison and replay: x, labels, weight → loss, and the parameters' next values.
- * Parts and names are a study's, so that a state can be carried over.
+ * Parts and names are a study's, so that a state can be carried over. `atSites`: the parts whose gradients a study adds up over sites; the
+ * uncut network adds theirs up over records in the same precision.
  */
-export function compileUncut(settings: Omit<CompileSettings, 'choices'>): {
+export function compileUncut(
+  settings: Omit<CompileSettings, 'choices'>,
+  atSites: readonly Part[],
+): {
   readonly part: Part;
   readonly step: Graph;
   readonly evaluate: Graph;
@@ -166,7 +176,7 @@ export function compileUncut(settings: Omit<CompileSettings, 'choices'>): {
   const x = { name: 'x', dims: network.inputDims };
   return {
     part,
-    step: lossStep('network-step', part, x, settings, 'update-only'),
+    step: lossStep('network-step', part, x, settings, 'update-only', namesOf(atSites)),
     evaluate: evaluationGraph('network-evaluate', part, x, 'y'),
   };
 }
@@ -190,7 +200,8 @@ function forwardAndBackward(
   const statistics = part.layout.statistics.map((_, index) => `${part.part}.r${index}.next`);
   const seed = builder.input(`${output.name}.gradient`, 'float32', ['N', ...output.dims]);
   const weights = weightInputs(part);
-  const gradients = differentiate(builder, new Map([[value, seed]]), [...weights, ...(input.gradient ? [from] : [])]);
+  const wrt = [...weights, ...(input.gradient ? [from] : [])];
+  const gradients = differentiate(builder, new Map([[value, seed]]), wrt, new Set(update ? [] : weights));
   const outputs: string[] = [];
   if (input.gradient) outputs.push(builder.output(gradients.get(from) as string, `${input.name}.gradient`));
   const own = weights.map((weight) => gradients.get(weight) as string);
@@ -216,17 +227,26 @@ function forwardAndBackward(
   };
 }
 
-/** A part that ends in the loss: forward, loss and backward in one graph, with the update in it or (`gradients`) its gradients put out. */
+function namesOf(parts: readonly Part[]): string[] {
+  return parts.flatMap(({ parameters }) => parameters.map(({ name }) => name));
+}
+
+/**
+ * A part that ends in the loss: forward, loss and backward in one graph, with the update in it or (`gradients`) its gradients put out.
+ * `inDouble` names parameters whose gradients are added up over records in float64; those that are put out all are.
+ */
 function lossStep(
   name: string,
   part: Part,
   input: Side,
   settings: Omit<CompileSettings, 'choices'>,
   form: 'update' | 'update-only' | 'gradients',
+  inDouble: readonly string[] = [],
 ): Graph {
   const builder = new GraphBuilder(name);
   const from = builder.input(input.name, 'float32', ['N', ...input.dims]);
-  const y = addForward(builder, part, from, 'training');
+  const parameters = openPart(builder, part.part, part.layout);
+  const y = addOpened(builder, part, parameters, from, 'training');
   const total = addStudyLoss(builder, settings, y);
   const weights = weightInputs(part);
   const one = builder.constant(float32([1], []));
@@ -234,6 +254,7 @@ function lossStep(
     builder,
     new Map([[total, one]]),
     form === 'update-only' ? weights : [...weights, from],
+    new Set(form === 'gradients' ? weights : inDouble.map((name) => parameters.get(name) as string)),
   );
   if (form !== 'update-only') builder.output(gradients.get(from) as string, `${input.name}.gradient`);
   const own = weights.map((weight) => gradients.get(weight) as string);

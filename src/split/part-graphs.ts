@@ -1,7 +1,7 @@
 // The pieces from which the graphs of a study are put together: a part's parameters as inputs, its forward pass, its loss, its update.
 // Names of inputs and outputs are the same in every graph, so that a runner can bind them without knowing which graph it runs:
 //   PART.w0, PART.r0, PART.w0.s0   parameters, running statistics, optimizer slots      ….next   the values after the step
-//   PART.g0                        gradients of PART.w0
+//   PART.g0                        gradients of PART.w0: float64 sums over records, rounded to float32 where they are applied
 //   x, cut, output                 the network's input, the activations, the trunk's output; cut.gradient, output.gradient
 //   labels, weight, target         class index int32 [N] or float32 [N]; loss weight [N]; [mean, sd] of a regression target
 //   hyper                          learning rate, Adam's corrections, gradient scale (autodiff's hyperValues)
@@ -26,7 +26,17 @@ export interface Part extends Piece {
 
 /** Adds a part's forward pass in training or inference form from the value `input`. Returns its output's name. */
 export function addForward(builder: GraphBuilder, part: Part, input: string, form: 'training' | 'inference'): string {
-  const parameters = openPart(builder, part.part, part.layout);
+  return addOpened(builder, part, openPart(builder, part.part, part.layout), input, form);
+}
+
+/** `addForward` for a part whose parameters and statistics are the given values, by their own names. */
+export function addOpened(
+  builder: GraphBuilder,
+  part: Part,
+  parameters: ReadonlyMap<string, string>,
+  input: string,
+  form: 'training' | 'inference',
+): string {
   const bindings = new Map(parameters);
   bindings.set(part.input, input);
   const graph = form === 'training' ? part.training : part.inference;
@@ -122,7 +132,7 @@ export function updateGraph(name: string, part: Part, settings: UpdateSettings):
   const builder = new GraphBuilder(name);
   part.layout.groups.forEach((group, index) => builder.input(`${part.part}.w${index}`, 'float32', group.dims));
   const gradients = part.layout.groups.map((group, index) =>
-    builder.input(`${part.part}.g${index}`, 'float32', group.dims),
+    builder.input(`${part.part}.g${index}`, 'float64', group.dims),
   );
   addPartUpdate(builder, part, settings, gradients, builder.input('hyper', 'float32', [4]));
   return builder.build({ prune: true });

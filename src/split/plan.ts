@@ -151,9 +151,9 @@ function leavesOf(plan: Plan): Plan['leaves'] {
   const cut = 4 * elementCount(plan.network.cutDims);
   const label = choices.labels === 'server' ? 4 : 0;
   const leaves: Plan['leaves'] = [{ kind: 'activations', direction: 'up', bytes: cut + label, per: 'record' }];
-  const segment = partsAtSite(plan).reduce(
+  const gradients = partsAtSite(plan).reduce(
     (sum, part) =>
-      sum + (plan.layouts[part]?.groups ?? []).reduce((bytes, group) => bytes + 4 * elementCount(group.dims), 0),
+      sum + (plan.layouts[part]?.groups ?? []).reduce((bytes, group) => bytes + 8 * elementCount(group.dims), 0),
     0,
   );
   if (choices.when !== 'detached') leaves.push({ kind: 'cut-gradient', direction: 'down', bytes: cut, per: 'record' });
@@ -166,8 +166,8 @@ function leavesOf(plan: Plan): Plan['leaves'] {
   }
   if (choices.segments === 'mirrored' && choices.when !== 'detached') {
     leaves.push(
-      { kind: 'parameter-gradient', direction: 'up', bytes: segment, per: 'message' },
-      { kind: 'gradient-sum', direction: 'down', bytes: segment, per: 'message' },
+      { kind: 'parameter-gradient', direction: 'up', bytes: gradients, per: 'message' },
+      { kind: 'gradient-sum', direction: 'down', bytes: gradients, per: 'message' },
     );
   }
   return leaves;

@@ -43,6 +43,9 @@ describe.each(networks)('live, union and mirrored with $name', ({ network, learn
   it.each(deals.map((deal) => ({ ...deal, ratio: deal.counts.join(':'), labels: deal.choices?.labels ?? 'server' })))(
     'ends 50 steps of momentum as the uncut network, with sites of $ratio records and labels at the $labels',
     async ({ counts, choices = {} }) => {
+      // With the labels at the server both run the same operators on the same batches, and gradients are added up over records in float64:
+      // not only is the difference small, there is none. A head at the sites sees fewer rows at a time than in the uncut network.
+      const atSite = choices.labels === 'site';
       const test: TestStudy = { seed, network, counts, choices, training: { epochs: 5, learningRate, select: 'last' } };
       const split = await runInMemory(planStudy(test));
       await using engine = await openEngine({ placement: 'inline', threads: 1 });
@@ -52,9 +55,9 @@ describe.each(networks)('live, union and mirrored with $name', ({ network, learn
       expect(uncut.losses.length).toBe(50);
       expectLearnt(uncut, tolerance);
       for (const [step, loss] of uncut.losses.entries())
-        expect(Math.abs(lossOf(split, step) - loss), `loss of step ${step}`).toBeLessThan(tolerance);
+        expect(Math.abs(lossOf(split, step) - loss), `loss of step ${step}`).toBeLessThan(atSite ? tolerance : 1e-12);
       for (const site of counts.keys())
-        expectSameNetwork(splitParameters(planned.plan, split, site), uncut.end, tolerance);
+        expectSameNetwork(splitParameters(planned.plan, split, site), uncut.end, atSite ? tolerance : 0);
     },
   );
 

@@ -85,8 +85,9 @@ function expected({ plan }: Planned, counts: readonly number[], site: number): R
     if (!atServer) add('up output-gradient', epochs * train * output);
     if (segments === 'mirrored') {
       const [steps, own] = unionSteps(plan, counts, site);
-      add('up parameter-gradient', epochs * own * parameters);
-      add('down gradient-sum', epochs * steps * parameters);
+      // Gradients are float64, parameters float32.
+      add('up parameter-gradient', epochs * own * 2 * parameters);
+      add('down gradient-sum', epochs * steps * 2 * parameters);
     }
     if (segments === 'average') for (const direction of ['up', 'down']) add(`${direction} weights`, epochs * state);
     if (segments === 'relay') {

@@ -41,8 +41,8 @@ function operatorsBetween(graph: Graph, wrt: readonly string[], isFloat: (value:
   return passed;
 }
 
-/** Builds a case's forward graph and appends its gradients. */
-export function differentiated(scenario: Scenario, { build }: GradientCase): Differentiated {
+/** Builds a case's forward graph and appends its gradients, those of all inputs added up in float64 if `inDouble`. */
+export function differentiated(scenario: Scenario, { build }: GradientCase, inDouble = false): Differentiated {
   const { builder } = scenario;
   const values = [build(scenario)].flat();
   const wrt = scenario.wanted();
@@ -57,7 +57,7 @@ export function differentiated(scenario: Scenario, { build }: GradientCase): Dif
     seedOf.set(output, seed);
     feeds[seed] = seeds[output] = scenario.numbers(results[output]!.dims, ordinary);
   }
-  const gradients = differentiate(builder, seedOf, wrt);
+  const gradients = differentiate(builder, seedOf, wrt, new Set(inDouble ? wrt : []));
   for (const value of wrt) builder.output(gradients.get(value)!, `gradient:${value}`);
   const passed = operatorsBetween(forward, wrt, (value) => builder.typeOf(value).dtype === 'float32');
   const backward = builder.build({ prune: true });

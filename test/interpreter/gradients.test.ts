@@ -2,7 +2,7 @@
 // ONNX Runtime against the interpreter.
 
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ruledOperators } from '../../src/autodiff/index.ts';
 import { gradientCases } from './cases/index.ts';
 import { checkFiniteDifferences, checkOnRuntime, differentiated } from './check-gradients.ts';
@@ -11,15 +11,20 @@ import { Scenario } from './scenario.ts';
 const seed = 20210810;
 const runsOfCase = 8;
 
-test.each(gradientCases.map((each) => [each.title, each] as const))('%s', async (_, each) => {
-  await fc.assert(
-    fc.asyncProperty(fc.gen(), async (draw) => {
-      const graphs = differentiated(new Scenario(draw), each);
-      checkFiniteDifferences(graphs);
-      await checkOnRuntime(graphs.backward, graphs.feeds);
-    }),
-    { seed, numRuns: each.runs ?? runsOfCase },
-  );
+describe.each([
+  { form: 'in float32', inDouble: false },
+  { form: 'added up in float64', inDouble: true },
+])('gradients $form', ({ inDouble }) => {
+  test.each(gradientCases.map((each) => [each.title, each] as const))('%s', async (_, each) => {
+    await fc.assert(
+      fc.asyncProperty(fc.gen(), async (draw) => {
+        const graphs = differentiated(new Scenario(draw), each, inDouble);
+        checkFiniteDifferences(graphs);
+        await checkOnRuntime(graphs.backward, graphs.feeds);
+      }),
+      { seed, numRuns: each.runs ?? runsOfCase },
+    );
+  });
 });
 
 test('every operator that has a rule is passed by the gradient of a case', () => {

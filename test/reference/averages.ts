@@ -14,9 +14,17 @@ export function weightedMean(states: readonly Tensors[], counts: readonly number
   });
 }
 
-/** The sum of each element, in float32 in the given order. */
+/** The sum of each element, in float64 in the given order. */
 export function sumOf(states: readonly Tensors[]): Record<string, Tensor> {
-  return combine(states, (values) => values.reduce((sum, value) => Math.fround(sum + value)));
+  const [first] = states as [Tensors];
+  return Object.fromEntries(
+    Object.entries(first).map(([name, { dims, data }]) => {
+      const sums = Float64Array.from(data as Float64Array, (_, element) =>
+        states.reduce((sum, state) => sum + Number((state[name] as Tensor).data[element]), 0),
+      );
+      return [name, tensor('float64', dims, sums)];
+    }),
+  );
 }
 
 /** All parties get the mean of all, weighted by training records; their count of updates becomes the largest. */

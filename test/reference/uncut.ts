@@ -11,6 +11,7 @@ import {
   hyperOf,
   initialState,
   packGroups,
+  partsOfSites,
   unpackGroups,
 } from '../../src/split/index.ts';
 import type { Tensor } from '../../src/tensor/index.ts';
@@ -159,13 +160,16 @@ export async function stepUncut(
 }
 
 async function openUncut({ plan, study, data }: UncutStudy, engine: Engine) {
-  const { part, step: graph } = compileUncut({
-    network: study.network,
-    loss: plan.network.loss,
-    task: plan.task,
-    optimizer: plan.training.optimizer,
-    clipNorm: plan.training.clipNorm,
-  });
+  const { part, step: graph } = compileUncut(
+    {
+      network: study.network,
+      loss: plan.network.loss,
+      task: plan.task,
+      optimizer: plan.training.optimizer,
+      clipNorm: plan.training.clipNorm,
+    },
+    partsOfSites(study),
+  );
   const graphs = await Graphs.open(engine, { step: graph });
   const facts = poolFacts(plan, data);
   const step: Step = async ({ state, updates }, batches, at, totalSteps) => {

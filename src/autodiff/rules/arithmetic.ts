@@ -4,8 +4,8 @@ import type { Ops } from '../ops.ts';
 import type { Rule } from '../rule.ts';
 
 /** y = a + b + … */
-const add: Rule = ({ node, ops, gradient, needs }) =>
-  node.inputs.map((input, index) => (needs(index) ? ops.reduceTo(gradient, input) : undefined));
+const add: Rule = ({ node, ops, gradient, needs, inDouble }) =>
+  node.inputs.map((input, index) => (needs(index) ? ops.reduceTo(gradient, input, inDouble(index)) : undefined));
 
 /** y = (a + b + …) / count */
 const mean: Rule = ({ node, ops, gradient, needs }) => {
@@ -23,11 +23,11 @@ const sub: Rule = ({ node, ops, gradient, needs }) => {
 };
 
 /** y = a·b: da = dy·b, db = dy·a */
-const mul: Rule = ({ node, ops, gradient, needs }) => {
+const mul: Rule = ({ node, ops, gradient, needs, inDouble }) => {
   const [a, b] = node.inputs as [string, string];
   return [
-    needs(0) ? ops.reduceTo(ops.mul(gradient, b), a) : undefined,
-    needs(1) ? ops.reduceTo(ops.mul(gradient, a), b) : undefined,
+    needs(0) ? ops.reduceTo(ops.mul(gradient, b), a, inDouble(0)) : undefined,
+    needs(1) ? ops.reduceTo(ops.mul(gradient, a), b, inDouble(1)) : undefined,
   ];
 };
 

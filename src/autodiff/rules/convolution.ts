@@ -4,6 +4,7 @@ import { ints, int } from '../../onnx/index.ts';
 import type { Attribute, Dim } from '../../onnx/index.ts';
 import { range, type Ops } from '../ops.ts';
 import type { Rule } from '../rule.ts';
+import { fewWeights } from './records.ts';
 import { groupOf, taps, windowsOf, type Windows } from './window.ts';
 
 interface Convolution {
@@ -15,7 +16,7 @@ interface Convolution {
   readonly gradient: string;
 }
 
-export const convolutionRule: Rule = ({ node, ops, gradient, needs, refuse }) => {
+export const convolutionRule: Rule = ({ node, ops, gradient, needs, inDouble, refuse }) => {
   const [x, w, bias] = node.inputs as [string, string, string?];
   const kernel = ops
     .dims(w)
@@ -41,10 +42,16 @@ export const convolutionRule: Rule = ({ node, ops, gradient, needs, refuse }) =>
     });
     return output;
   };
+  const ofWeights = (): string =>
+    inDouble(1) && convolution.group === 1 && fewWeights(ops.dims(w))
+      ? weightGradientInDouble(convolution)
+      : hinted(weightGradient(convolution));
+  const ofBias = (): string =>
+    inDouble(2) ? ops.sumOverRecords(gradient, spatialAxes) : ops.sum(gradient, [0, ...spatialAxes], false);
   return [
     needs(0) ? inputGradient(convolution) : undefined,
-    needs(1) ? hinted(weightGradient(convolution)) : undefined,
-    bias !== undefined && needs(2) ? ops.sum(gradient, [0, ...spatialAxes], false) : undefined,
+    needs(1) ? ofWeights() : undefined,
+    bias !== undefined && needs(2) ? ofBias() : undefined,
   ];
 };
 
@@ -135,6 +142,39 @@ function matrixProducts({ ops, windows, group, w, gradient }: Convolution, padde
     const rows = ops.reshape(rowsOf(tap), [-1, group, inPerGroup]);
     return ops.matmul(dy, ops.transpose(rows, [1, 0, 2]));
   });
+}
+
+/** Inputs of one output element up to which they are laid side by side for one product. */
+const patchMax = 64;
+
+/**
+ * dw of an ungrouped convolution with few weights, each record's in float32, all records' sum in float64: a record's part then does not
+ * depend on the records beside it. A patch's numbers become channels by a convolution with a one-hot kernel, which moves them as they are.
+ */
+function weightGradientInDouble({ ops, windows, x, w, gradient }: Convolution): string {
+  const { kernel, strides, dilations, padsBegin, reachEnd } = windows;
+  const [out, channels] = ops.dims(w) as [number, number];
+  const spatial = range(kernel.length, 2);
+  const dy = ops.reshape(gradient, [0, out, -1]);
+  const product = (rows: string): string => ops.sumOverRecords(ops.matmul(dy, rows));
+  const reach = reachEnd.map((end) => Math.max(0, end));
+  const perPatch = channels * taps(kernel).length;
+  if (perPatch <= patchMax && reachEnd.every((end) => end >= 0)) {
+    const oneHot = Float32Array.from({ length: perPatch * perPatch }, (_, at) => (at % (perPatch + 1) === 0 ? 1 : 0));
+    const patches = ops.builder.add('Conv', [x, ops.constant(oneHot, [perPatch, channels, ...kernel])], {
+      kernel_shape: ints(kernel),
+      strides: ints(strides),
+      dilations: ints(dilations),
+      pads: ints([...padsBegin, ...reach]),
+    });
+    return ops.reshape(product(ops.transposeLast(ops.reshape(patches, [0, perPatch, -1]))), [out, channels, ...kernel]);
+  }
+  const channelsLast = ops.transpose(ops.pad(x, [0, 0, ...padsBegin, 0, 0, ...reach]), [0, ...spatial, 1]);
+  const columns = taps(kernel).map((tap) => {
+    const rows = ops.reshape(seenBy(ops, channelsLast, tap, windows, 1), [0, -1, channels]);
+    return ops.reshape(product(rows), [out, channels, 1]);
+  });
+  return ops.reshape(ops.concat(columns, 2), [out, channels, ...kernel]);
 }
 
 /** One input channel a group: an elementwise product and a sum beat as many thin matrix products. */

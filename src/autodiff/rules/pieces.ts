@@ -21,9 +21,10 @@ const concat: Rule = ({ node, ops, builder, gradient }) => {
 };
 
 /** The parts' gradients joined; zeros for a part that has none. */
-const split: Rule = ({ node, ops, gradients }) => {
+const split: Rule = ({ node, ops, gradients, gradient }) => {
   const axis = axisFromFront(intAttribute(node, 'axis', 0), ops.rank(node.inputs[0]!));
-  const parts = node.outputs.map((output, index) => gradients[index] ?? ops.zerosLike(output));
+  const { dtype } = ops.builder.typeOf(gradient);
+  const parts = node.outputs.map((output, index) => ops.cast(gradients[index] ?? ops.zerosLike(output), dtype));
   return [ops.concat(parts, axis)];
 };
 

@@ -2,7 +2,7 @@
 
 import { randomStream } from '../../base/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
-import { bindingsOf, compileUncut, hyperOf, initialState, type PlannedStudy } from '../../split/index.ts';
+import { bindingsOf, compileUncut, hyperOf, initialState, partsOfSites, type PlannedStudy } from '../../split/index.ts';
 import { elementCount, float32, tensor, zeros } from '../../tensor/index.ts';
 import { enginePlacement } from './placement.ts';
 
@@ -10,7 +10,10 @@ import { enginePlacement } from './placement.ts';
 export async function uncutSpeed({ plan, study }: PlannedStudy, warmUp: number, steps: number): Promise<number> {
   const { batch, optimizer, clipNorm } = plan.training;
   const { network, task } = plan;
-  const { part, step } = compileUncut({ network: study.network, loss: network.loss, task, optimizer, clipNorm });
+  const { part, step } = compileUncut(
+    { network: study.network, loss: network.loss, task, optimizer, clipNorm },
+    partsOfSites(study),
+  );
   const engine = await openEngine(enginePlacement(plan, 'server'));
   try {
     const graph = await engine.load(step);

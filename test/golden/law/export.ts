@@ -7,7 +7,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compileUncut, dropoutMasks, initialState, valuesFrom } from '../../../src/split/index.ts';
+import { compileUncut, dropoutMasks, initialState, partsOfSites, valuesFrom } from '../../../src/split/index.ts';
 import { planStudy } from '../../harness/study.ts';
 import { concatenate, load, unionSteps } from '../../reference/batches.ts';
 import { poolFacts } from '../../reference/pool.ts';
@@ -20,7 +20,10 @@ mkdirSync(folder, { recursive: true });
 for (const [name, test] of Object.entries(goldenStudies)) {
   const { plan, study, data } = planStudy(test);
   const { optimizer, learningRate, epochs } = plan.training;
-  const { part } = compileUncut({ network: study.network, loss: plan.network.loss, task: plan.task, optimizer });
+  const { part } = compileUncut(
+    { network: study.network, loss: plan.network.loss, task: plan.task, optimizer },
+    partsOfSites(study),
+  );
   const facts = poolFacts(plan, data);
   const numbers: Float32Array[] = [];
   const add = (values: ArrayLike<number>) => void numbers.push(Float32Array.from(values));
