@@ -36,8 +36,8 @@ export interface ListOptions {
   readonly seed: number;
   /** How many bad records may be skipped (each is named in `skipped`). Default 0. */
   readonly skipBad?: number;
-  /** Also decode every image, so that a broken file is found at once. Default false. */
-  readonly checkFiles?: boolean;
+  /** Ends a long listing early; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One part's records at one site; arrays of the same length, in the source's order. */

@@ -88,16 +88,19 @@ describe('a folder with a labels file', () => {
     expect(listing.skipped.length).toBe(10);
   });
 
-  it('finds broken files when asked to look, and otherwise when they are loaded', async () => {
+  it('finds broken files, and those that break later when they are loaded', async () => {
     const here = join(folder, 'broken');
     await image(join(here, 'a.png'), 1);
     await writeFile(join(here, 'b.png'), 'no image');
     await writeFile(join(here, 'labels.csv'), 'path,label,case,split\na.png,no,1,train\nb.png,yes,2,train\n');
     const message = `${join(here, 'b.png')}: cannot be decoded: Input buffer contains unsupported image format`;
-    expect(await problemsOf(listRecords(settingsOf(), here, { seed, checkFiles: true }))).toEqual([message]);
-    const checked = await listRecords(settingsOf(), here, { seed, checkFiles: true, skipBad: 1 });
-    expect([checked.records.length, checked.skipped]).toEqual([1, [message]]);
+    const line = `${join(here, 'labels.csv')}, line 3: ${message}`;
+    expect(await problemsOf(listRecords(settingsOf(), here, { seed }))).toEqual([line]);
+    const checked = await listRecords(settingsOf(), here, { seed, skipBad: 1 });
+    expect([checked.records.length, checked.skipped]).toEqual([1, [line]]);
+    await image(join(here, 'b.png'), 2);
     const [manifest] = deal(await listRecords(settingsOf(), here, { seed }), [1]);
+    await writeFile(join(here, 'b.png'), 'no image');
     const { parts: opened } = await openSiteData(settingsOf(), here, manifest!);
     expect((await opened.train.load([0])).data[0]).toBe(Math.fround(1 / 255));
     expect(await problemsOf(opened.train.load([0, 1]))).toEqual([message]);

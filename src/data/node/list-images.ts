@@ -1,4 +1,5 @@
-// Lists a folder of images: from its labels file, or from the names of its folders. No pixel is read unless asked.
+// Lists a folder of images: from its labels file, or from the names of its folders. Every image is decoded once, so that all broken
+// files are found together and before any training.
 
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -84,8 +85,9 @@ function rulesOf(
 async function listLabelsFile(settings: ImageFolderSettings, folder: string, options: ListOptions): Promise<Listing> {
   const { classes, columns } = settings;
   const source = await TableSource.open(join(folder, settings.labels), settings.delimiter);
+  const builder = new ListingBuilder(rulesOf(settings, options.seed, source.file, (row) => source.place(row)));
+  const checks = new FileChecks(settings, folder, builder, options.signal);
   try {
-    const builder = new ListingBuilder(rulesOf(settings, options.seed, source.file, (row) => source.place(row)));
     const declared = (['path', 'label', 'group', 'split'] as const).flatMap((role) => {
       const column = columns[role];
       return column === undefined ? [] : [{ column, declared: `data.columns.${role}` }];
@@ -112,11 +114,13 @@ async function listLabelsFile(settings: ImageFolderSettings, folder: string, opt
         if (path === null || builder.bad.count > before) continue;
         const group = patternGroup(settings, builder, row, place, path) ?? cell(columns.group);
         builder.add({ row, id: path, group, split: cell(columns.split), label });
-        if (options.checkFiles === true) await checkFile(settings, folder, path, row, builder);
+        await checks.add(path, row, place);
       }
     }
+    await checks.done();
     return builder.finish(options.skipBad ?? 0);
   } finally {
+    await checks.done();
     source.close();
   }
 }
@@ -125,6 +129,7 @@ async function listClassFolders(settings: ImageFolderSettings, folder: string, o
   const { classes } = settings;
   const { images, others } = await findImages(folder);
   const builder = new ListingBuilder(rulesOf(settings, options.seed, folder, (row) => join(folder, images[row]!)));
+  const checks = new FileChecks(settings, folder, builder, options.signal);
   if (others.length > 0)
     builder.warnings.push(`${folder}: ${others.length} files are no images and were passed over, such as ${others[0]}`);
   for (const [row, path] of images.entries()) {
@@ -151,8 +156,9 @@ async function listClassFolders(settings: ImageFolderSettings, folder: string, o
       label,
     };
     builder.add(record);
-    if (options.checkFiles === true) await checkFile(settings, folder, path, row, builder);
+    await checks.add(path, row);
   }
+  await checks.done();
   return builder.finish(options.skipBad ?? 0);
 }
 
@@ -186,18 +192,43 @@ async function checkPath(
     builder.bad.add(row, `${place}: there is no file ${join(folder, path)}`);
 }
 
-async function checkFile(
-  settings: ImageFolderSettings,
-  folder: string,
-  path: string,
-  row: number,
-  builder: ListingBuilder,
-): Promise<void> {
-  const file = join(folder, path);
-  try {
-    await decodeImage(await readFile(file), settings.image, file);
-  } catch (error) {
-    builder.bad.add(row, error instanceof DataError ? error.message : `${file}: cannot be read: ${messageOf(error)}`);
+const checkedAtOnce = 4;
+
+/** Decodes files, a few at a time, and notes those that are broken. */
+class FileChecks {
+  readonly #settings: ImageFolderSettings;
+  readonly #folder: string;
+  readonly #builder: ListingBuilder;
+  readonly #signal: AbortSignal | undefined;
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(settings: ImageFolderSettings, folder: string, builder: ListingBuilder, signal: AbortSignal | undefined) {
+    this.#settings = settings;
+    this.#folder = folder;
+    this.#builder = builder;
+    this.#signal = signal;
+  }
+
+  /** Begins to check a file, once fewer than the most are being checked. `place` names the row in a message. Throws the signal's reason. */
+  async add(path: string, row: number, place?: string): Promise<void> {
+    this.#signal?.throwIfAborted();
+    while (this.#running.size >= checkedAtOnce) await Promise.race(this.#running);
+    const check = this.#check(path, row, place).finally(() => this.#running.delete(check));
+    this.#running.add(check);
+  }
+
+  async done(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
+  async #check(path: string, row: number, place: string | undefined): Promise<void> {
+    const file = join(this.#folder, path);
+    try {
+      await decodeImage(await readFile(file), this.#settings.image, file);
+    } catch (error) {
+      const problem = error instanceof DataError ? error.message : `${file}: cannot be read: ${messageOf(error)}`;
+      this.#builder.bad.add(row, place === undefined ? problem : `${place}: ${problem}`);
+    }
   }
 }
 

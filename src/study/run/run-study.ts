@@ -87,7 +87,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   if (plan.sites.includes('server')) throw new ConfigError('bad-study', 'a site cannot be called "server"');
   await checkOutFolder(out, force);
   onEvent?.({ kind: 'planned', planned });
-  const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad: options.skipBad ?? 0 });
+  const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad: options.skipBad ?? 0, signal });
   const { dealing, manifests } = dealStudy(listing, siteSharesOf(study, overrides));
   signal?.throwIfAborted();
   await claimOutFolder(out);
