@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { augmentStream, drawVariation, vary } from './augment.ts';
-import { ImageRecords, PixelCache, type Pixels } from './image-data.ts';
+import { imageData, ImageRecords, PixelCache, type Pixels } from './image-data.ts';
 import { augmentSettings, imageSettings } from './image-settings.ts';
 
 const count = 12;
@@ -17,6 +17,7 @@ function records(options: { bytesMax?: number; wide?: boolean; image?: object; a
     image,
     augment,
     cache,
+    decodesAside: true,
     decode: (id: string, row: number): Promise<Pixels> => {
       decoded.push(`${id} ${row}`);
       const length = image.channels * 64;
@@ -24,7 +25,7 @@ function records(options: { bytesMax?: number; wide?: boolean; image?: object; a
       return Promise.resolve(options.wide === true ? Uint16Array.from(values) : Uint8Array.from(values));
     },
   };
-  return { records: new ImageRecords(part, reading), decoded, cache, image, augment };
+  return { records: new ImageRecords(part, reading), reading, decoded, cache, image, augment };
 }
 
 describe('images of a site', () => {
@@ -57,6 +58,45 @@ describe('images of a site', () => {
     expect(few.cache.bytes).toBe(5 * 64);
     await few.records.load(rows);
     expect(few.decoded.length).toBe(count + (count - 5));
+  });
+
+  it('are read ahead once each, as far as there is room', async () => {
+    const all = records();
+    await all.records.readAhead(() => true);
+    expect(new Set(all.decoded)).toEqual(new Set(rows.map((row) => `r${row} ${100 + row}`)));
+    await all.records.load(rows);
+    expect(all.decoded.length).toBe(count);
+    const few = records({ bytesMax: 5 * 64 });
+    await few.records.readAhead(() => true);
+    expect(few.cache.bytes).toBe(5 * 64);
+    expect(few.decoded.length).toBeLessThan(count);
+  });
+
+  it('are read ahead only while they may be', async () => {
+    const { records: images, decoded } = records();
+    let left = 3;
+    await images.readAhead(() => left-- > 0);
+    expect(decoded.length).toBe(3);
+  });
+
+  it('are read ahead until one cannot be', async () => {
+    const { reading } = records();
+    let begun = 0;
+    const broken = new ImageRecords(part, {
+      ...reading,
+      decode: (id, row) => (begun++ === 2 ? Promise.reject(new Error(`${id} is broken`)) : reading.decode(id, row)),
+    });
+    await expect(broken.readAhead(() => true)).rejects.toThrow('r2 is broken');
+    expect(begun).toBeLessThan(count);
+  });
+
+  it('are read ahead for training, where the thread is free meanwhile', async () => {
+    const { reading, decoded } = records();
+    const other = { ...part, rows: rows.map((row) => 200 + row) };
+    const of = { train: part, val: other, test: other };
+    await imageData(of, reading, null).readAhead?.(() => true);
+    expect(decoded).toEqual(rows.map((row) => `r${row} ${100 + row}`));
+    expect(imageData(of, { ...reading, decodesAside: false }, null).readAhead).toBeUndefined();
   });
 
   it('are varied as their place in the batch says, also when a batch is loaded in pieces', async () => {

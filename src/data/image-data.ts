@@ -22,6 +22,8 @@ export interface ImageReading {
   readonly augment: AugmentSettings;
   readonly decode: DecodePixels;
   readonly cache: PixelCache;
+  /** Whether images are read and decoded elsewhere than in this thread, which can do other things meanwhile. */
+  readonly decodesAside: boolean;
 }
 
 const decodedAtOnce = 4;
@@ -102,6 +104,26 @@ export class ImageRecords implements Records {
     return out;
   }
 
+  /** Decodes what is not in the cache, while `mayGoOn` says so and the cache has room. Throws DataError. */
+  async readAhead(mayGoOn: () => boolean): Promise<void> {
+    const { cache } = this.#reading;
+    let next = 0;
+    let stopped = false;
+    const read = async (): Promise<void> => {
+      try {
+        while (!stopped && next < this.count) {
+          const row = next++;
+          if (!mayGoOn()) stopped = true;
+          else if ((await this.#pixels(row)) !== cache.get(this.#rows[row]!)) stopped = true;
+        }
+      } catch (error) {
+        stopped = true; // for the others, too
+        throw error;
+      }
+    };
+    await Promise.all(Array.from({ length: decodedAtOnce }, read));
+  }
+
   async #pixels(row: number): Promise<Pixels> {
     assert(row >= 0 && row < this.count, `row ${row} of ${this.count}`);
     const source = this.#rows[row]!;
@@ -122,6 +144,7 @@ export function imageData(
 ): OpenedData {
   const records = recordOfParts((part) => new ImageRecords(manifestParts[part], reading));
   return {
+    ...(reading.decodesAside ? { readAhead: (mayGoOn) => records.train.readAhead(mayGoOn) } : {}),
     parts: records,
     pooling: {
       sums: () => ({ inputs: columnSums([], 0), target: targetSums(records.train, classes) }),

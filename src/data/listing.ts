@@ -70,6 +70,11 @@ export interface OpenOptions {
 /** A site's opened records, and what they give to and take from the pool. */
 export interface OpenedData extends SiteData {
   readonly pooling: Poolable;
+  /**
+   * Reads training records before they are asked for, while `mayGoOn` says so and memory may keep them. A record that was not read is
+   * read when it is loaded. Absent where reading takes no time, or takes this thread's. Throws DataError.
+   */
+  readonly readAhead?: (mayGoOn: () => boolean) => Promise<void>;
 }
 
 /**
@@ -79,7 +84,7 @@ export interface OpenedData extends SiteData {
 export type ListRecords = (settings: DataSettings, path: string, options: ListOptions) => Promise<Listing>;
 
 /** Opens a manifest's records and no other. Throws DataError: the table was changed. An image
- * that is gone or broken is a DataError when its row is loaded. */
+ * that is gone or broken is a DataError when its row is read ahead or loaded. */
 export type OpenSiteData = (
   settings: DataSettings,
   path: string,

@@ -26,6 +26,7 @@ import { BatchSource } from './batch-source.ts';
 import { censusOf } from './census.ts';
 import { SiteEvaluation } from './evaluation.ts';
 import { SiteLink } from './link.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { SegmentRunner } from './segment-runner.ts';
 import { type SiteStep, SiteTraining } from './training.ts';
 
@@ -129,9 +130,10 @@ export class SiteAgent {
 
   /** Takes part in the study to its end. Rejects with DataError, EngineError, ProtocolError, TransportError, TimeoutError or the signal's reason. */
   async run(): Promise<SiteResult> {
-    const { engine, study, index, data, clock, secretSeed } = this.#options;
+    const { engine, study, index, data, clock, signal, secretSeed } = this.#options;
     // The server would refuse the census; a site that cannot meet the minimum does not even connect.
     requireRecords(this.#plan, index, data.parts.train.count);
+    const ahead = new ReadAhead(data, clock, signal);
     try {
       const seed = this.#plan.choices.segmentSeed === 'site' ? secretSeed : this.#plan.seed;
       assert(seed !== undefined, 'segmentSeed: site comes with a secret');
@@ -139,6 +141,7 @@ export class SiteAgent {
       const start = { ...initialState(segment, seed), ...(head ? initialState(head, seed) : {}) };
       this.#runner = await SegmentRunner.open(engine, study, start, clock);
       this.#best = await this.#runner.state(false);
+      await ahead.done();
       for (let line = this.#session.expected; line; line = this.#session.expected) await this.#follow(line);
       const counts = this.#facts.counts[index];
       assert(counts, 'the study ended after the census');
@@ -159,6 +162,7 @@ export class SiteAgent {
       await this.#link.close(error);
       throw error;
     } finally {
+      await ahead.close();
       await this.#joined?.batches.close();
       await this.#link.close();
     }

@@ -180,6 +180,21 @@ describe.concurrent('a party that goes', () => {
     stop.abort(new Error('enough'));
     await Promise.all([server, a]);
   });
+
+  test('a site whose records cannot be read does not even connect', async () => {
+    let connections = 0;
+    const readAhead = async (): Promise<void> => {
+      throw new DataError('bad-file', 'patient-17.png is broken');
+    };
+    const failing = { ...planned, data: planned.data.map((whole) => ({ ...whole, readAhead })) };
+    const connect = async () => {
+      connections += 1;
+      return createMemoryListener().connect();
+    };
+    const site = await takePart(failing, 0, connect, settings).catch(caught);
+    expect(site).toMatchObject({ name: 'DataError', message: 'patient-17.png is broken' });
+    expect(connections).toBe(0);
+  });
 });
 
 test('an abort leaves nothing open', async () => {

@@ -88,7 +88,7 @@ describe('a folder with a labels file', () => {
     expect(listing.skipped.length).toBe(10);
   });
 
-  it('finds broken files, and those that break later when they are loaded', async () => {
+  it('finds broken files, and those that break later when they are read ahead or loaded', async () => {
     const here = join(folder, 'broken');
     await image(join(here, 'a.png'), 1);
     await writeFile(join(here, 'b.png'), 'no image');
@@ -101,7 +101,8 @@ describe('a folder with a labels file', () => {
     await image(join(here, 'b.png'), 2);
     const [manifest] = deal(await listRecords(settingsOf(), here, { seed }), [1]);
     await writeFile(join(here, 'b.png'), 'no image');
-    const { parts: opened } = await openSiteData(settingsOf(), here, manifest!);
+    const { parts: opened, readAhead } = await openSiteData(settingsOf(), here, manifest!);
+    expect(await problemsOf(readAhead!(() => true))).toEqual([message]);
     expect((await opened.train.load([0])).data[0]).toBe(Math.fround(1 / 255));
     expect(await problemsOf(opened.train.load([0, 1]))).toEqual([message]);
     await rm(join(here, 'a.png'));

@@ -1,4 +1,4 @@
-// Opens a site's images: only the files in its manifest are ever read, each when its row is first loaded.
+// Opens a site's images: only the files in its manifest are ever read, each when it is read ahead or its row is first loaded.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -36,6 +36,7 @@ function readingOf({ image, augment }: ImageFolderSettings, folder: string, opti
     image,
     augment,
     cache: new PixelCache(options.cacheBytesMax),
+    decodesAside: true,
     decode: async (id) => {
       if (leadsOut(id)) throw new DataError('bad-data', `${id}: leads out of the data folder`);
       const file = join(folder, id);

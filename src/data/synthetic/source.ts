@@ -122,6 +122,7 @@ function imageReading(settings: SyntheticSettings, options: OpenOptions = {}): I
     image,
     augment,
     cache: new PixelCache(options.cacheBytesMax),
+    decodesAside: false,
     decode: (_, row) => {
       const canvas = draw(anatomy, own, groupOf(settings, row), row, labels(row) === 1, image.width, image.height);
       return Promise.resolve(canvas.toPixels(image.channels));
