@@ -88,6 +88,19 @@ export class Blocks {
     return this.#typed('Reshape', inputs, {}, dims, this.builder.typeOf(value).dtype, output);
   }
 
+  /**
+   * The same value [N, …dims], not before `others` are there, which have N at `axis`. ONNX Runtime chooses the order of nodes by who
+   * reads what; a value that must not wait, or must not come early and take memory, is tied to another's coming. It costs nothing: a
+   * shape is read without the values, and a Reshape copies none. The sizes are computed in a way that its optimizer does not see through.
+   */
+  after(value: string, others: readonly string[], dims: readonly Dim[], axis = 0): string {
+    const batches = others.map((other) => this.builder.add('Shape', [other], { start: int(axis), end: int(axis + 1) }));
+    const batch = batches.length > 1 ? this.builder.add('Max', batches) : (batches[0] as string);
+    // 0 stands for the value's own N, and -N is never the larger.
+    const target = this.add('Max', this.builder.integers([0, ...(dims.slice(1) as number[])]), this.add('Neg', batch));
+    return this.#typed('Reshape', [value, target], {}, dims, this.builder.typeOf(value).dtype);
+  }
+
   transpose(value: string, perm: readonly number[]): string {
     return this.builder.add('Transpose', [value], { perm: ints(perm) });
   }

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { conv, type Layer, maxPool, type Network, relu, trainingGraph } from '../../test/lowering/network.ts';
 import { blockHere, feedsFor, run } from '../../test/lowering/runtime.ts';
-import { bindDims, type Graph, GraphBuilder, ints, intsAttribute, type Node, text } from '../onnx/index.ts';
+import { bindDims, type Graph, GraphBuilder, int, ints, intsAttribute, type Node, text } from '../onnx/index.ts';
 import { blockedDomain, blockFrom, blockProbe } from './block.ts';
 import { lowerToBlocks } from './lower.ts';
 
@@ -18,6 +18,20 @@ function lowered(graph: Graph): Graph {
 const ofNetwork = (input: Network['input'], ...layers: Layer[]): Graph => lowered(trainingGraph({ input, layers }));
 const named = (graph: Graph, op: string, domain = ''): Node[] =>
   graph.nodes.filter((node) => node.op === op && node.domain === domain);
+const readersOf = (graph: Graph, value = ''): string[] =>
+  graph.nodes.filter(({ inputs }) => inputs.includes(value)).map(({ op }) => op);
+/** Every value that this one needs, itself included. */
+function needs(graph: Graph, value: string): Set<string> {
+  const found = new Set<string>();
+  const open = [value];
+  for (let one = open.pop(); one !== undefined; one = open.pop()) {
+    if (found.has(one)) continue;
+    found.add(one);
+    const name = one;
+    open.push(...(graph.nodes.find(({ outputs }) => outputs.includes(name))?.inputs ?? []));
+  }
+  return found;
+}
 const blocked = (graph: Graph, op: string): Node[] => named(graph, op, blockedDomain);
 const kernels = (nodes: readonly Node[]): string[] =>
   nodes.map((node) => intsAttribute(node, 'kernel_shape', []).join()).toSorted();
@@ -43,7 +57,9 @@ describe('a 2 x 2 maximum after Conv and Relu', () => {
     const places = blocked(graph, 'Conv').filter((node) => each([node], 'strides')[0] === '2,2');
     expect(kernels(places)).toEqual(['3,3', '3,3', '3,3', '3,3']);
     expect(each(places, 'pads')).toEqual(['1,1,0,0', '1,0,0,1', '0,1,1,0', '0,0,1,1']);
-    expect(named(graph, 'Max')).toHaveLength(3);
+    const ofImages = ({ outputs: [max] }: Node) =>
+      readersOf(graph, max).some((op) => op === 'Relu' || op === 'Greater');
+    expect(named(graph, 'Max').filter(ofImages)).toHaveLength(3);
     expect(graph.nodes.flatMap(({ inputs }) => inputs).filter((input) => input === 'relu')).toEqual([]);
   });
 
@@ -55,6 +71,13 @@ describe('a 2 x 2 maximum after Conv and Relu', () => {
     // The bias's gradient is the sum of the pool's, gated: a product, not what was put side by side.
     const sum = graph.nodes.find(({ outputs }) => outputs[0] === named(graph, 'ReduceSum').at(-1)?.inputs[0]);
     expect(graph.nodes.find(({ outputs }) => outputs[0] === sum?.inputs[0])?.op).toBe('Mul');
+  });
+
+  test('compares its places before anything reads the pool, so that they need not be kept for the gradient', () => {
+    const forward = needs(graph, 'y');
+    const comparisons = named(graph, 'Greater').filter(({ outputs }) => forward.has(outputs[0] ?? ''));
+    expect(comparisons).toHaveLength(3);
+    for (const { outputs } of comparisons) expect(readersOf(graph, outputs[0]).toSorted()).toEqual(['Cast', 'Shape']);
   });
 
   test.each<[string, Layer[]]>([
@@ -140,6 +163,28 @@ describe('what lies between convolutions', () => {
     expect(blocked(graph, 'ReorderInput')).toEqual([]);
     expect(blocked(graph, 'Conv')[0]?.inputs[0]).toBe('x');
   });
+});
+
+test('a weight’s gradient changes the layout of its input first, then that of the output’s gradient', () => {
+  const graph = ofNetwork([16, 8, 8], conv(32), relu, conv(16));
+  const byImage = blocked(graph, 'Conv').filter((node) => each([node], 'kernel_shape')[0] === '8,8');
+  expect(byImage).toHaveLength(2);
+  for (const { inputs: [input = '', gradient = ''] } of byImage) expect(needs(graph, gradient).has(input)).toBe(true); // prettier-ignore
+});
+
+test('an output that is a copy is the value itself, wherever else that is read', () => {
+  const graph = lowered(
+    forward([16, 8, 8], (builder, x) => {
+      const y = builder.add('Conv', [x, weights(builder, 16, 16, 1, 1)]);
+      const sum = builder.add('ReduceSum', [y], { keepdims: int(0) });
+      builder.output(sum, 'copied');
+      return builder.add('Exp', [sum]);
+    }),
+  );
+  // The other Identity names the output y.
+  expect(named(graph, 'Identity')).toEqual([]);
+  expect(graph.outputs.map(({ name }) => name)).toEqual(['copied', 'y']);
+  expect(readersOf(graph, 'copied')).toEqual(['Exp']);
 });
 
 describe('left as they are', () => {

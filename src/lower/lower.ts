@@ -5,6 +5,7 @@ import { type Graph, intAttribute, type Node } from '../onnx/index.ts';
 import { analyse, type Analysis } from './analysis.ts';
 import { Blocks } from './blocks.ts';
 import { addConv } from './convolution.ts';
+import { withoutCopiedOutputs } from './outputs.ts';
 import { addPhasedPool, addPhasedPoolGradient, addPool, type Phases } from './pool.ts';
 import { addWeightGradient } from './weight-gradient.ts';
 
@@ -17,9 +18,10 @@ export interface Lowered {
 
 /** The graph in blocks of `block` channels; undefined when it has no convolution that the blocked kernels can do. */
 export function lowerToBlocks(graph: Graph, block: number): Lowered | undefined {
-  const analysis = analyse(graph, block);
+  const lean = withoutCopiedOutputs(graph);
+  const analysis = analyse(lean, block);
   if (analysis.blocked.size === 0) return undefined;
-  return new Lowering(graph, analysis).run();
+  return new Lowering(lean, analysis).run();
 }
 
 class Lowering {

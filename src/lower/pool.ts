@@ -10,10 +10,8 @@ import { convAttributes, convInputs } from './convolution.ts';
 /** What a phased pool keeps for its gradient, all in blocks at the pool's size. */
 export interface Phases {
   readonly y: string;
-  /** The maximum of the window's upper and of its lower row. */
-  readonly rows: readonly [string, string];
-  /** The window's four places, row by row. */
-  readonly places: readonly [string, string, string, string];
+  /** Where the second of two is greater, bool: in the upper row, in the lower row, between the maxima of the rows. */
+  readonly seconds: readonly [upper: string, lower: string, rows: string];
 }
 
 /** Adds Conv, Relu and pool as one. */
@@ -24,25 +22,32 @@ export function addPhasedPool(blocks: Blocks, { conv, y }: PhasedPool): Phases {
     blocks.foreign('Conv', inputs, convAttributes(conv.kernel, phasePads(conv, size, py, px), [2, 2]), blocks.dims(y));
   const places = [place(0, 0), place(0, 1), place(1, 0), place(1, 1)] as const;
   const rows = [blocks.add('Max', places[0], places[1]), blocks.add('Max', places[2], places[3])] as const;
-  const pooled = blocks.add('Relu', blocks.add('Max', ...rows));
+  const seconds = [
+    blocks.add('Greater', places[1], places[0]),
+    blocks.add('Greater', places[3], places[2]),
+    blocks.add('Greater', rows[1], rows[0]),
+  ] as const;
+  // Only the gradient reads the comparisons. Left to then, they would keep six float32 values alive in the place of three of a byte.
+  const maximum = blocks.add('Relu', blocks.add('Max', ...rows));
+  const pooled = blocks.after(maximum, seconds, blocks.dims(y));
   blocks.haveBlocked(y, pooled);
-  return { y: pooled, rows, places };
+  return { y: pooled, seconds };
 }
 
 /** Adds the gradient of Conv's output from that of the pool's. Returns the latter, stopped where the Relu stops it, in blocks. */
 export function addPhasedPoolGradient(blocks: Blocks, phases: Phases, hint: Hint): string {
-  const { places, rows, y } = phases;
   const zero = blocks.builder.constant(float32([0], []));
-  const indicator = (a: string, b: string): string =>
-    blocks.builder.add('Cast', [blocks.add('Greater', a, b)], { to: int(1) });
-  const gated = blocks.add('Mul', blocks.blocked(hint.inputs[2] ?? ''), indicator(y, zero));
+  const indicator = (mask: string): string => blocks.builder.add('Cast', [mask], { to: int(1) });
+  const open = indicator(blocks.add('Greater', phases.y, zero));
+  const gated = blocks.add('Mul', blocks.blocked(hint.inputs[2] ?? ''), open);
   // The second of two takes the gradient only where it is greater: a tie goes to the first.
-  const share = (gradient: string, first: string, second: string): readonly [string, string] => {
-    const toSecond = blocks.add('Mul', gradient, indicator(second, first));
+  const share = (gradient: string, second: string): readonly [string, string] => {
+    const toSecond = blocks.add('Mul', gradient, indicator(second));
     return [blocks.add('Sub', gradient, toSecond), toSecond];
   };
-  const [upper, lower] = share(gated, rows[0], rows[1]);
-  const parts = [share(upper, places[0], places[1]), share(lower, places[2], places[3])];
+  const [inUpper, inLower, inRows] = phases.seconds;
+  const [upper, lower] = share(gated, inRows);
+  const parts = [share(upper, inUpper), share(lower, inLower)];
   blocks.haveBlocked(hint.output, interleave(blocks, parts, hint));
   return gated;
 }

@@ -79,11 +79,8 @@ class Tally {
     counts.lowered++;
     counts.phasedPools += maxPools(graph) - maxPools(lowered);
     counts.blockedPools += lowered.nodes.filter((node) => blocked(node) && node.op.endsWith('Pool')).length;
-    counts.weightGradients += (graph.hints ?? []).filter(
-      ({ op, output }) =>
-        op === 'ConvWeightGradient' &&
-        lowered.nodes.some((node) => node.op === 'Reshape' && node.outputs.includes(output)) &&
-        lowered.nodes.some((node) => node.op === 'Conv' && blocked(node) && !kernels.has(kernel(node))),
+    counts.weightGradients += lowered.nodes.filter(
+      (node) => node.op === 'Conv' && blocked(node) && !kernels.has(kernel(node)),
     ).length;
   }
 }

@@ -16,7 +16,10 @@ export function addWeightGradient(blocks: Blocks, hint: Hint): void {
   const taps = kernel.reduce((product, size) => product * size, 1);
   const records = blocks.dims(x)[0] ?? 'N';
 
-  let images = blocks.transpose(blocks.plain(x), [1, 0, 2, 3]);
+  // Each of the two is as large as its image, and is changed in steps that hold two of that size. So: first the gradient, whose own parts
+  // are then gone; then the input, whole; last the gradient's change, which holds but one.
+  const arrived = blocks.after(blocks.plain(x), [blocks.blocked(dy)], blocks.dims(x));
+  let images = blocks.transpose(arrived, [1, 0, 2, 3]);
   const pads = [0, 0, top, left, 0, 0, bottom, right];
   // The kernel's own padding would cost three times as much as a padded input.
   if (pads.some((pad) => pad > 0)) images = builder.add('Pad', [images, builder.integers(pads)]);
@@ -25,7 +28,7 @@ export function addWeightGradient(blocks: Blocks, hint: Hint): void {
   const outs = outChannels / block;
   const batches = typeof records === 'number' ? records / block : 'batches';
   const parted = blocks.reshape(
-    blocks.blocked(dy),
+    blocks.after(blocks.blocked(dy), [padded], blocks.dims(dy), 1),
     [-1, block, outs, height * width, block],
     [batches, block, outs, height * width, block],
   );
