@@ -8,7 +8,7 @@
  */
 export const allocatorEnvironment: Readonly<Record<string, string>> = {
   MALLOC_ARENA_MAX: '1',
-  MALLOC_MMAP_THRESHOLD_: '1073741824',
+  MALLOC_MMAP_THRESHOLD_: '134217728',
   MALLOC_TRIM_THRESHOLD_: '4294967296',
   MALLOC_TOP_PAD_: '67108864',
 };

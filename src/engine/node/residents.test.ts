@@ -10,12 +10,11 @@ describe('residents', () => {
     const residents = new Residents();
     const put = filled(0);
     residents.set('p', put);
-    expect(residents.spareOf('p', 'float32', [large])).toBeUndefined();
 
     const first = filled(1);
     residents.accept(made('p', first));
     // The value that was put may share its buffer with others: it is neither written again nor given back.
-    expect(residents.spareOf('p', 'float32', [large])).toBeUndefined();
+    for (const value of [put, first]) expect(residents.spareOf('p', 'float32', [large])).not.toBe(value);
     expect(put.data.length).toBe(large);
 
     const second = filled(2);
@@ -30,6 +29,33 @@ describe('residents', () => {
     expect(residents.spareOf('p', 'float32', [large])).toBe(second);
     expect(copy.data.length).toBe(0);
     expect(residents.bytes).toBe(2 * LARGE_BYTES_MIN);
+  });
+
+  test('a value that no one else sees is the spare of the next but one, and the first spare is a buffer of its own', () => {
+    const residents = new Residents();
+    const put = filled(0);
+    residents.set('p', put, true);
+    const spare = residents.spareOf('p', 'float32', [large]);
+    expect(spare?.data.length).toBe(large);
+    expect(spare?.data).not.toBe(put.data);
+    expect(residents.bytes).toBe(LARGE_BYTES_MIN);
+
+    const copy = filled(1);
+    const next = { ...made('p', copy), spare };
+    expect(residents.growthOf(next)).toBe(LARGE_BYTES_MIN);
+    residents.accept(next);
+    expect(residents.get('p')).toBe(spare);
+    expect(residents.spareOf('p', 'float32', [large])).toBe(put);
+    expect(copy.data.length).toBe(0);
+  });
+
+  test('a value that is small, of another shape or not there has no spare', () => {
+    const residents = new Residents();
+    residents.set('small', new OrtTensor('float32', new Float32Array(2), [2]), true);
+    residents.set('p', filled(1), true);
+    expect(residents.spareOf('small', 'float32', [2])).toBeUndefined();
+    expect(residents.spareOf('p', 'float32', [2, large / 2])).toBeUndefined();
+    expect(residents.spareOf('q', 'float32', [large])).toBeUndefined();
   });
 
   test('a spare fits one type and one shape', () => {

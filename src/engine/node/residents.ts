@@ -7,6 +7,8 @@
 // 30 ms with the allocator settings of docs/adr/0001; 56, 60 and 59 ms without).
 
 import type { Tensor as OrtTensor } from 'onnxruntime-node';
+import { zeros } from '../../tensor/index.ts';
+import { toOrt } from './ort-tensor.ts';
 import { LARGE_BYTES_MIN, release } from './release.ts';
 
 interface Entry {
@@ -47,18 +49,27 @@ export class Residents {
     return entry ? sizeOf(entry.tensor) + (entry.spare ? sizeOf(entry.spare) : 0) : 0;
   }
 
-  /** Sets a tensor whose buffer may be shared with others: it is never written and never given back. */
-  set(name: string, tensor: OrtTensor): void {
+  /** Sets a tensor. `sole` says that no one else sees its buffer; else it is never written and never given back. */
+  set(name: string, tensor: OrtTensor, sole = false): void {
     this.drop(name);
-    this.#store(name, { tensor, sole: false, spare: undefined });
+    this.#store(name, { tensor, sole, spare: undefined });
   }
 
-  /** A buffer of exactly this type and shape to write the name's next value into, if there is one. */
+  /**
+   * A buffer of exactly this type and shape to write the name's next value into, if the value is large and takes the place of one like it.
+   * A new one the first time: else the first run's outputs would lie in the runtime's memory, which grows by doubling and never shrinks.
+   */
   spareOf(name: string, dtype: string, dims: readonly unknown[]): OrtTensor | undefined {
-    const spare = this.#entries.get(name)?.spare;
-    const same =
-      spare?.type === dtype && spare.dims.length === dims.length && spare.dims.every((dim, axis) => dim === dims[axis]);
-    return same ? spare : undefined;
+    const entry = this.#entries.get(name);
+    if (!entry) return undefined;
+    const same = (tensor: OrtTensor): boolean =>
+      tensor.type === dtype &&
+      tensor.dims.length === dims.length &&
+      tensor.dims.every((dim, axis) => dim === dims[axis]);
+    if (entry.spare) return same(entry.spare) ? entry.spare : undefined;
+    const { tensor } = entry;
+    if (dtype !== 'float32' || !same(tensor) || sizeOf(tensor) < LARGE_BYTES_MIN) return undefined;
+    return toOrt(zeros(dtype, tensor.dims));
   }
 
   /** Bytes that `accept` would add to the count. */

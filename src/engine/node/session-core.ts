@@ -69,7 +69,14 @@ export class SessionCore {
     this.#checkRoom(growth, 'run-failed', `put of ${entries.length} tensors`);
     for (const [name, value] of entries)
       checkLength(value, (problem) => failed({ name: 'put' }, `"${name}": ${problem}`));
-    for (const [name, value] of entries) this.#residents.set(name, toOrt(value));
+    const views = new Map<ArrayBufferLike, number>();
+    for (const [, { data }] of entries) views.set(data.buffer, (views.get(data.buffer) ?? 0) + 1);
+    for (const [name, value] of entries) {
+      // The engine's own, whole, and under one name: the next value but one may be written there.
+      const { data } = value;
+      const sole = views.get(data.buffer) === 1 && data.byteLength === data.buffer.byteLength;
+      this.#residents.set(name, toOrt(value), sole);
+    }
   }
 
   /** Copies of residents. Throws EngineError `run-failed` for a name that is not resident. */
@@ -143,8 +150,13 @@ export class SessionCore {
         trial = await this.#trialOf(file, seed);
         lowered = await this.#openLowered(file, form);
         const difference = await trial.difference(lowered);
-        if (difference === undefined) return lowered;
-        refusal = difference;
+        if (difference !== undefined) refusal = difference;
+        else {
+          // A session never gives back what a run took, and a trial's outputs lie in it: a step's go to residents.
+          await lowered.release();
+          lowered = undefined;
+          return await this.#openLowered(file, form);
+        }
       } catch (error) {
         refusal = messageOf(error);
       } finally {
