@@ -36,7 +36,7 @@ function groupsOf(specs: readonly ParameterSpec[]): ParameterGroup[] {
 /** A tensor for each group, from its members' tensors (copied). */
 export function packGroups(
   groups: readonly ParameterGroup[],
-  values: ReadonlyMap<string, Tensor>,
+  values: Pick<ReadonlyMap<string, Tensor>, 'get'>,
 ): Tensor<'float32'>[] {
   return groups.map((group) => {
     const packed = zeros('float32', group.dims);
@@ -71,13 +71,14 @@ export function unpackGroups(
 export function stateFrom(
   part: string,
   layout: PartLayout,
-  values: ReadonlyMap<string, Tensor>,
+  values: Pick<ReadonlyMap<string, Tensor>, 'get'>,
 ): Record<string, Tensor> {
-  const state: Record<string, Tensor> = {};
-  for (const spec of stateTensors(part, layout, true)) state[spec.name] = zeros('float32', spec.dims);
-  packGroups(layout.groups, values).forEach((value, index) => (state[`${part}.w${index}`] = value));
-  packGroups(layout.statistics, values).forEach((value, index) => (state[`${part}.r${index}`] = value));
-  return state;
+  const known: Record<string, Tensor> = {};
+  packGroups(layout.groups, values).forEach((value, index) => (known[`${part}.w${index}`] = value));
+  packGroups(layout.statistics, values).forEach((value, index) => (known[`${part}.r${index}`] = value));
+  return Object.fromEntries(
+    stateTensors(part, layout, true).map(({ name, dims }) => [name, known[name] ?? zeros('float32', dims)]),
+  );
 }
 
 /** A part's parameters and statistics by their own names, from its state. */
@@ -104,7 +105,13 @@ export function initialState(
   },
   seed: Seed,
 ): Record<string, Tensor> {
-  return stateFrom(part.part, part.layout, initialise([...part.parameters, ...part.statistics], seed));
+  const specs = new Map([...part.parameters, ...part.statistics].map((spec) => [spec.name, spec]));
+  // One at a time: of a large network all of them beside their copies in the state are hundreds of megabytes.
+  const get = (name: string): Tensor | undefined => {
+    const spec = specs.get(name);
+    return spec && initialise([spec], seed).get(name);
+  };
+  return stateFrom(part.part, part.layout, { get });
 }
 
 /** Declares a part's groups as inputs of a graph. Returns the parameters' and statistics' values by their own names. */
