@@ -19,7 +19,7 @@ sites: { ratio: [${ratio.join(', ')}] }
     return `${head}network: { name: lipid-mlp }
 training:
   batch: 128
-  epochs: ${quick ? 25 : 80}
+  epochs: ${quick ? 40 : 80}
   learningRate: 0.003
   optimizer: { kind: adam }
   schedule: { kind: cosine }
@@ -27,7 +27,7 @@ data: { kind: synthetic, case: cholesterol, records: ${quick ? 2000 : 4000} }
 `;
   return `${head}network: { name: ct-cnn, options: { dropout: 0 } }
 training:
-  batch: 32
+  batch: ${quick ? 16 : 32}
   epochs: ${quick ? 8 : 12}
   learningRate: 0.001
   optimizer: { kind: adam }
