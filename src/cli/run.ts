@@ -2,6 +2,7 @@
 
 import { ConfigError } from '../base/index.ts';
 import { metricsText, readStudy, runStudy } from '../study/index.ts';
+import { checkedImages } from './checked-images.ts';
 import type { RunFlags } from './commands/run.ts';
 import { fail, interruption } from './exit.ts';
 import { tellResult } from './run-result.ts';
@@ -28,6 +29,7 @@ export async function run(studyFile: string, flags: RunFlags): Promise<number> {
       serverThreads: flags.serverThreads,
       ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
       signal: interruption(),
+      onChecked: checkedImages(screen),
       onEvent: (event) => progress.take(event),
     });
     screen.done();

@@ -15,6 +15,7 @@ import {
   type TakePartOptions,
   underParent,
 } from '../study/index.ts';
+import { checkedImages } from './checked-images.ts';
 import type { SiteFlags } from './commands/site.ts';
 import { fail, interruption } from './exit.ts';
 import { Screen } from './screen.ts';
@@ -30,6 +31,7 @@ export async function site(flags: SiteFlags): Promise<number> {
     progress.joins(options.planned.plan);
     const result = await takePart({
       ...options,
+      onChecked: checkedImages(screen),
       onListing: (listing) => progress.listed(listing),
       onEvent: (event) => progress.take(event),
     });

@@ -38,6 +38,8 @@ export interface ListOptions {
   readonly skipBad?: number;
   /** Ends a long listing early; it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Told, after each image, how many have been checked. */
+  readonly onChecked?: ((images: number) => void) | undefined;
 }
 
 /** One part's records at one site; arrays of the same length, in the source's order. */

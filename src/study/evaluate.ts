@@ -1,7 +1,7 @@
 // A model folder on labelled data: the same figures as a run's own, from the records, the way the sites were dealt them.
 
 import { ConfigError, DataError } from '../base/index.ts';
-import { deal, type Manifest, parseDataSettings, type Part, type Records } from '../data/index.ts';
+import { deal, type ListOptions, type Manifest, parseDataSettings, type Part, type Records } from '../data/index.ts';
 import { listRecords, openSiteData } from '../data/node/index.ts';
 import type { Engine } from '../engine/index.ts';
 import { type Metrics, metricsOf } from '../metrics/index.ts';
@@ -22,6 +22,9 @@ export interface EvaluationOptions {
   readonly site?: string | undefined;
   /** How many bad records may be skipped. Default 0. */
   readonly skipBad?: number | undefined;
+  readonly signal?: AbortSignal;
+  /** Told how many images have been checked. */
+  readonly onChecked?: ListOptions['onChecked'];
 }
 
 /** What an evaluation gives. */
@@ -48,12 +51,12 @@ interface Outputs {
  * Throws DataError when records are missing or wrong, ConfigError `bad-usage` when a site must be named or a part is empty.
  */
 export async function evaluateModel(options: EvaluationOptions): Promise<Evaluation> {
-  const { model, engine, dataPath, parts, site } = options;
+  const { model, engine, dataPath, parts, site, skipBad = 0, signal, onChecked } = options;
   const { description } = model;
   if (site !== undefined) checkSite(description, site);
   const startedMs = performance.now();
   const settings = parseDataSettings(description.data);
-  const listing = await listRecords(settings, dataPath, { seed: description.seed, skipBad: options.skipBad ?? 0 });
+  const listing = await listRecords(settings, dataPath, { seed: description.seed, skipBad, signal, onChecked });
   const { dealing } = description;
   const shares: readonly Share[] =
     dealing && isDealt(dealing, listing)

@@ -96,8 +96,11 @@ describe('a folder with a labels file', () => {
     const message = `${join(here, 'b.png')}: cannot be decoded: Input buffer contains unsupported image format`;
     const line = `${join(here, 'labels.csv')}, line 3: ${message}`;
     expect(await problemsOf(listRecords(settingsOf(), here, { seed }))).toEqual([line]);
-    const checked = await listRecords(settingsOf(), here, { seed, skipBad: 1 });
+    const told: number[] = [];
+    const onChecked = (images: number): number => told.push(images);
+    const checked = await listRecords(settingsOf(), here, { seed, skipBad: 1, onChecked });
     expect([checked.records.length, checked.skipped]).toEqual([1, [line]]);
+    expect(told).toEqual([1, 2]);
     await image(join(here, 'b.png'), 2);
     const [manifest] = deal(await listRecords(settingsOf(), here, { seed }), [1]);
     await writeFile(join(here, 'b.png'), 'no image');
@@ -108,6 +111,22 @@ describe('a folder with a labels file', () => {
     await rm(join(here, 'a.png'));
     const again = await openSiteData(settingsOf(), here, manifest!);
     expect((await problemsOf(again.parts.train.load([0])))[0]).toContain(`${join(here, 'a.png')}: cannot be read`);
+  });
+
+  it('is checked no further once the signal is aborted', async () => {
+    const here = join(folder, 'stopped');
+    const names = Array.from({ length: 40 }, (_, index) => `${index}.png`);
+    for (const [index, name] of names.entries()) await image(join(here, name), index);
+    const lines = names.map((name) => `${name},no,1,train`);
+    await writeFile(join(here, 'labels.csv'), ['path,label,case,split', ...lines].join('\n'));
+    const stop = new AbortController();
+    let checked = 0;
+    const onChecked = (images: number): void => {
+      checked = images;
+      if (images === 5) stop.abort(new Error('enough'));
+    };
+    await expect(listRecords(settingsOf(), here, { seed, signal: stop.signal, onChecked })).rejects.toThrow('enough');
+    expect(checked).toBeLessThan(15);
   });
 
   it('is dealt so that each site reads its own files and no other', async () => {

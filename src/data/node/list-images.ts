@@ -86,7 +86,7 @@ async function listLabelsFile(settings: ImageFolderSettings, folder: string, opt
   const { classes, columns } = settings;
   const source = await TableSource.open(join(folder, settings.labels), settings.delimiter);
   const builder = new ListingBuilder(rulesOf(settings, options.seed, source.file, (row) => source.place(row)));
-  const checks = new FileChecks(settings, folder, builder, options.signal);
+  const checks = new FileChecks(settings, folder, builder, options);
   try {
     const declared = (['path', 'label', 'group', 'split'] as const).flatMap((role) => {
       const column = columns[role];
@@ -129,7 +129,7 @@ async function listClassFolders(settings: ImageFolderSettings, folder: string, o
   const { classes } = settings;
   const { images, others } = await findImages(folder);
   const builder = new ListingBuilder(rulesOf(settings, options.seed, folder, (row) => join(folder, images[row]!)));
-  const checks = new FileChecks(settings, folder, builder, options.signal);
+  const checks = new FileChecks(settings, folder, builder, options);
   if (others.length > 0)
     builder.warnings.push(`${folder}: ${others.length} files are no images and were passed over, such as ${others[0]}`);
   for (const [row, path] of images.entries()) {
@@ -199,19 +199,20 @@ class FileChecks {
   readonly #settings: ImageFolderSettings;
   readonly #folder: string;
   readonly #builder: ListingBuilder;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: ListOptions;
   readonly #running = new Set<Promise<void>>();
+  #checked = 0;
 
-  constructor(settings: ImageFolderSettings, folder: string, builder: ListingBuilder, signal: AbortSignal | undefined) {
+  constructor(settings: ImageFolderSettings, folder: string, builder: ListingBuilder, options: ListOptions) {
     this.#settings = settings;
     this.#folder = folder;
     this.#builder = builder;
-    this.#signal = signal;
+    this.#options = options;
   }
 
   /** Begins to check a file, once fewer than the most are being checked. `place` names the row in a message. Throws the signal's reason. */
   async add(path: string, row: number, place?: string): Promise<void> {
-    this.#signal?.throwIfAborted();
+    this.#options.signal?.throwIfAborted();
     while (this.#running.size >= checkedAtOnce) await Promise.race(this.#running);
     const check = this.#check(path, row, place).finally(() => this.#running.delete(check));
     this.#running.add(check);
@@ -229,6 +230,7 @@ class FileChecks {
       const problem = error instanceof DataError ? error.message : `${file}: cannot be read: ${messageOf(error)}`;
       this.#builder.bad.add(row, place === undefined ? problem : `${place}: ${problem}`);
     }
+    this.#options.onChecked?.(++this.#checked);
   }
 }
 

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '../../base/index.ts';
-import type { Listing, Manifest } from '../../data/index.ts';
+import type { Listing, ListOptions, Manifest } from '../../data/index.ts';
 import { listRecords } from '../../data/node/index.ts';
 import type { ServerResult } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly baseline?: boolean;
   /** When it aborts, every process is ended and the folder is left readable. */
   readonly signal?: AbortSignal;
+  /** Told how many images have been checked, before anything starts. */
+  readonly onChecked?: ListOptions['onChecked'];
   readonly onEvent?: (event: RunEvent) => void;
 }
 
@@ -79,7 +81,7 @@ export interface RunResult {
  * for one that died, or the signal's reason. Whatever happens, no process is left when it settles.
  */
 export async function runStudy(options: RunOptions): Promise<RunResult> {
-  const { study, overrides = {}, data, out, force = false, signal, onEvent } = options;
+  const { study, overrides = {}, data, out, force = false, skipBad = 0, signal, onChecked, onEvent } = options;
   const startMs = performance.now();
   const planned = planOf(study, overrides);
   const { plan } = planned;
@@ -87,7 +89,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   if (plan.sites.includes('server')) throw new ConfigError('bad-study', 'a site cannot be called "server"');
   await checkOutFolder(out, force);
   onEvent?.({ kind: 'planned', planned });
-  const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad: options.skipBad ?? 0, signal });
+  const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad, signal, onChecked });
   const { dealing, manifests } = dealStudy(listing, siteSharesOf(study, overrides));
   signal?.throwIfAborted();
   await claimOutFolder(out);
@@ -100,7 +102,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     plan,
     method: study.method,
     data,
-    skipBad: options.skipBad ?? 0,
+    skipBad,
   });
   const seen = new PartialRun(plan);
   const secret = await mkdtemp(join(tmpdir(), 'septum-'));

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ConfigError } from '../../base/index.ts';
 import { systemClock } from '../../base/node/index.ts';
-import { deal, type Listing, type Manifest } from '../../data/index.ts';
+import { deal, type Listing, type ListOptions, type Manifest } from '../../data/index.ts';
 import { listRecords, openSiteData } from '../../data/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
@@ -46,6 +46,8 @@ export interface TakePartOptions {
   readonly onEngine?: (info: EngineInfo) => void;
   /** Told when a graph runs as it is because its faster form was refused. */
   readonly onNotLowered?: (graph: string, reason: string) => void;
+  /** Told how many images have been checked. */
+  readonly onChecked?: ListOptions['onChecked'];
   readonly onListing?: (listing: Listing) => void;
   readonly onEvent?: (event: SiteEvent) => void;
 }
@@ -118,8 +120,9 @@ export async function leaveModel(
 }
 
 /** All records that the site has. */
-async function ownManifest({ study, planned, data, skipBad, onListing }: TakePartOptions): Promise<Manifest> {
-  const listing = await listRecords(study.data, data, { seed: planned.plan.seed, skipBad: skipBad ?? 0 });
-  onListing?.(listing);
+async function ownManifest(options: TakePartOptions): Promise<Manifest> {
+  const { study, planned, data, skipBad = 0, signal, onChecked } = options;
+  const listing = await listRecords(study.data, data, { seed: planned.plan.seed, skipBad, signal, onChecked });
+  options.onListing?.(listing);
   return deal(listing, [1])[0] as Manifest;
 }
