@@ -57,7 +57,7 @@ describe('septum demo --quick', () => {
     await writeFile(study, shuffled);
     const { code, stdout } = await septum(['run', study, '--out', join(folder(), 'run'), '--json']);
     expect(code).toBe(0);
-    expect((JSON.parse(stdout) as DemoResult).metrics.splits.test.overall.r2).toBeLessThan(0.05);
+    expect((JSON.parse(stdout) as DemoResult['metrics']).splits.test.overall.r2).toBeLessThan(0.05);
   });
 });
 
