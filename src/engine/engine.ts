@@ -16,6 +16,8 @@ export interface EngineInfo {
   readonly provider: Provider;
   /** Threads of one graph run; 1 or more. */
   readonly threads: number;
+  /** Threads that take the units of a run side by side, each alone; 1 where runs are not divided. */
+  readonly workers: number;
   readonly lowering: string;
   /** How far the runtime itself rewrites graphs, in its own words, where it can be told. */
   readonly optimization?: string;
@@ -41,6 +43,20 @@ export interface Run {
   readonly fetch?: readonly string[];
 }
 
+/**
+ * A run whose records come in parts. An engine may compute on the first while the others are still under way; how the records were divided
+ * into parts changes no bit.
+ */
+export interface PartedRun {
+  /**
+   * Takes the next records: their rows of every batched input, which are copied at once. Resolves with their rows of the fetched batched
+   * outputs when they are known, which may be when the run ends: do not wait for it before `end` is called.
+   */
+  add(rows: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+  /** All records are there: computes what is not of a record, and keeps what is to be kept. Resolves with the other fetched outputs. */
+  end(): Promise<Record<string, Tensor>>;
+}
+
 /** Loads and runs graphs; holds tensors. */
 export interface Engine {
   readonly info: EngineInfo;
@@ -57,6 +73,11 @@ export interface Engine {
   run(run: Run): Promise<Record<string, Tensor>>;
   /** Runs several in order in one hop to the engine; the results are in the same order. Stops at the first that fails. */
   runAll(runs: readonly Run[]): Promise<readonly Record<string, Tensor>[]>;
+  /**
+   * Begins a run that gets its batched inputs in parts; `feeds` has the others. What it reads of residents must not be replaced before it
+   * ends. It takes its place in the order of calls when it ends; a run that is never ended leaves no resident changed.
+   */
+  begin(run: Run): PartedRun;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -39,9 +39,13 @@ export class GraphTable<Name extends string> {
 
   /** A run of the graph of that name. */
   run(name: Name, feeds: Readonly<Record<string, Tensor>>, binding: Pick<Run, 'resident' | 'keep' | 'fetch'>): Run {
-    const { loaded, inputs } = this.#entry(name);
-    const wanted = Object.fromEntries(Object.entries(feeds).filter(([input]) => inputs.has(input)));
-    return { graph: loaded, feeds: wanted, ...binding };
+    return { graph: this.#entry(name).loaded, feeds: this.feeds(name, feeds), ...binding };
+  }
+
+  /** Those of the feeds that the graph of that name has inputs for. */
+  feeds(name: Name, feeds: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+    const { inputs } = this.#entry(name);
+    return Object.fromEntries(Object.entries(feeds).filter(([input]) => inputs.has(input)));
   }
 
   #entry(name: Name): Entry {

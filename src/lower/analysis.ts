@@ -76,10 +76,11 @@ export function analyse(graph: Graph, block: number): Analysis {
       const pool = phasedPool(node, { types, producers, convs, readers, hints });
       if (pool) pools.set(pool.y, pool).set(pool.conv.node.outputs[0] ?? '', pool);
     }
-    const refused = [...hints.values()].filter(
-      ({ op, inputs }) =>
-        op === 'ReluMaxPoolGradient' && pools.get(inputs[1] ?? '')?.conv.node.outputs[0] !== inputs[0],
-    );
+    const refused = [...hints.values()].filter(({ op, inputs: [first = '', second = ''] }) => {
+      if (op === 'ReluMaxPoolGradient') return pools.get(second)?.conv.node.outputs[0] !== first;
+      // Records' shares are taken from a pool's gradient in its phases only.
+      return op === 'ConvRecordGradients' && hints.get(second)?.op !== 'ReluMaxPoolGradient';
+    });
     for (const { output } of refused) hints.delete(output);
     if (refused.length > 0) continue;
     const live = new Set(readers.keys());
@@ -127,7 +128,12 @@ function canTake(hint: Hint, types: ReadonlyMap<string, ValueType>, block: numbe
   if (input?.length !== 3 || given?.length !== 3) return false;
   if (hint.op === 'ReluMaxPoolGradient') return true;
   const records = types.get(first)?.dims[0];
-  if (typeof records === 'number' && records % block !== 0) return false;
+  if (hint.op === 'ConvWeightGradient' && typeof records === 'number' && records % block !== 0) return false;
+  if (
+    hint.op === 'ConvRecordGradients' &&
+    ((input[0] ?? 0) >= block || given.some((size, axis) => axis > 0 && size % 2 !== 0))
+  )
+    return false;
   const asNode = { attributes: hint.attributes } as Node;
   const ones = [...intsAttribute(asNode, 'strides', []), ...intsAttribute(asNode, 'dilations', [])];
   const pads = intsAttribute(asNode, 'pads', []);

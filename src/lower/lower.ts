@@ -1,12 +1,13 @@
 // Rewrites a graph for ONNX Runtime's CPU kernels on blocked images: convolutions and what lies between them stay in blocks, a pool
 // after a convolution becomes a convolution for each place in its window, and a weight's gradient becomes one convolution.
 
-import { type Graph, intAttribute, type Node } from '../onnx/index.ts';
+import { type Graph, intAttribute, type Node, type ValueType } from '../onnx/index.ts';
 import { analyse, type Analysis } from './analysis.ts';
 import { Blocks } from './blocks.ts';
 import { addConv } from './convolution.ts';
 import { withoutCopiedOutputs } from './outputs.ts';
-import { addPhasedPool, addPhasedPoolGradient, addPool, type Phases } from './pool.ts';
+import { addPhasedPool, addPhasedPoolGradient, addPool, type PhasedGradient, type Phases } from './pool.ts';
+import { addRecordGradients } from './record-gradients.ts';
 import { addWeightGradient } from './weight-gradient.ts';
 
 /** A lowered graph: same inputs and outputs, same values up to rounding. */
@@ -14,6 +15,8 @@ export interface Lowered {
   readonly graph: Graph;
   /** The graph takes a batch of N records only where this divides N; 1 when any will do. */
   readonly recordsMultiple: number;
+  /** The types of its values. */
+  readonly typeOf: (value: string) => ValueType;
 }
 
 /** The graph in blocks of `block` channels; undefined when it has no convolution that the blocked kernels can do. */
@@ -29,8 +32,8 @@ class Lowering {
   readonly #analysis: Analysis;
   readonly #blocks: Blocks;
   readonly #phases = new Map<string, Phases>();
-  /** Output of a pool's gradient → its sum over each window, which is all that a bias needs. */
-  readonly #pooledGradients = new Map<string, string>();
+  /** By the output of a pool's gradient. */
+  readonly #phasedGradients = new Map<string, PhasedGradient>();
 
   constructor(graph: Graph, analysis: Analysis) {
     this.#graph = graph;
@@ -48,9 +51,11 @@ class Lowering {
         if (hint?.op === 'ConvWeightGradient') {
           addWeightGradient(this.#blocks, hint);
           if (typeof this.#blocks.dims(hint.inputs[0] ?? '')[0] === 'string') recordsMultiple = this.#analysis.block;
+        } else if (hint?.op === 'ConvRecordGradients') {
+          addRecordGradients(this.#blocks, hint, this.#phasedGradients.get(hint.inputs[1] ?? '') as PhasedGradient);
         } else if (hint) {
           const phases = this.#phases.get(hint.inputs[1] ?? '') as Phases;
-          this.#pooledGradients.set(output, addPhasedPoolGradient(this.#blocks, phases, hint));
+          this.#phasedGradients.set(output, addPhasedPoolGradient(this.#blocks, phases, hint));
         } else if (!this.#inBlocks(node, output)) {
           plainOutputs.push(output);
         }
@@ -58,7 +63,9 @@ class Lowering {
       if (plainOutputs.length > 0) this.#asItWas(node);
     }
     for (const { name } of this.#graph.outputs) this.#blocks.builder.output(this.#blocks.plain(name));
-    return { graph: this.#blocks.builder.build({ prune: true, metadata: this.#graph.metadata }), recordsMultiple };
+    const { builder } = this.#blocks;
+    const graph = builder.build({ prune: true, metadata: this.#graph.metadata });
+    return { graph, recordsMultiple, typeOf: (value) => builder.typeOf(value) };
   }
 
   /** Adds the node in blocks when that is its place; returns whether it did, or had nothing to do. */
@@ -92,18 +99,21 @@ class Lowering {
     this.#blocks.haveBlocked(output, this.#blocks.builder.add(node.op, inputs, node.attributes));
   }
 
-  /** A sum over records and space of a value in blocks: a bias's gradient. */
+  /** A sum over space, or over records and space, of a value in blocks: a bias's gradient, or each record's share of it. */
   #asSum(node: Node, output: string): boolean {
     const [value = ''] = node.inputs;
     if (node.op !== 'ReduceSum' || node.domain !== '' || !this.#analysis.blocked.has(value)) return false;
     const { builder, block } = this.#blocks;
-    const axes = this.#graph.initializers.get(node.inputs[1] ?? '')?.data;
-    if (Array.from(axes ?? [], Number).join() !== '0,2,3' || intAttribute(node, 'keepdims', 1) !== 0) return false;
+    const axes = Array.from(this.#graph.initializers.get(node.inputs[1] ?? '')?.data ?? [], Number).join();
+    const keeps = intAttribute(node, 'keepdims', 1) !== 0;
+    const overRecords = axes === '0,2,3' && !keeps;
+    if (!overRecords && !(axes === '2,3' && keeps)) return false;
     const [channels] = this.#blocks.sizes(value);
-    const source = this.#pooledGradients.get(value) ?? this.#blocks.blocked(value);
+    const source = this.#phasedGradients.get(value)?.gated ?? this.#blocks.blocked(value);
     const opened = this.#blocks.reshape(source, [0, channels / block, -1, block]);
-    const sum = builder.add('ReduceSum', [opened, builder.integers([0, 2])], { keepdims: { kind: 'int', value: 0 } });
-    this.#blocks.reshape(sum, [channels], undefined, output);
+    const over = builder.integers(overRecords ? [0, 2] : [2]);
+    const sum = builder.add('ReduceSum', [opened, over], { keepdims: { kind: 'int', value: 0 } });
+    this.#blocks.reshape(sum, overRecords ? [channels] : [0, channels, 1, 1], undefined, output);
     this.#blocks.havePlain(output);
     return true;
   }

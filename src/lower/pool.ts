@@ -34,8 +34,16 @@ export function addPhasedPool(blocks: Blocks, { conv, y }: PhasedPool): Phases {
   return { y: pooled, seconds };
 }
 
-/** Adds the gradient of Conv's output from that of the pool's. Returns the latter, stopped where the Relu stops it, in blocks. */
-export function addPhasedPoolGradient(blocks: Blocks, phases: Phases, hint: Hint): string {
+/** The gradient of a phased pool's Conv before it is put side by side, in blocks at the pool's size. */
+export interface PhasedGradient {
+  /** That of the pool's output, stopped where the Relu stops it: the sum of the four. */
+  readonly gated: string;
+  /** For each place in the window, by row and column. */
+  readonly places: readonly (readonly [string, string])[];
+}
+
+/** Adds the gradient of Conv's output from that of the pool's. */
+export function addPhasedPoolGradient(blocks: Blocks, phases: Phases, hint: Hint): PhasedGradient {
   const zero = blocks.builder.constant(float32([0], []));
   const indicator = (mask: string): string => blocks.builder.add('Cast', [mask], { to: int(1) });
   const open = indicator(blocks.add('Greater', phases.y, zero));
@@ -47,9 +55,9 @@ export function addPhasedPoolGradient(blocks: Blocks, phases: Phases, hint: Hint
   };
   const [inUpper, inLower, inRows] = phases.seconds;
   const [upper, lower] = share(gated, inRows);
-  const parts = [share(upper, inUpper), share(lower, inLower)];
-  blocks.haveBlocked(hint.output, interleave(blocks, parts, hint));
-  return gated;
+  const places = [share(upper, inUpper), share(lower, inLower)];
+  blocks.haveBlocked(hint.output, interleave(blocks, places, hint));
+  return { gated, places };
 }
 
 /** The four places' gradients side by side again. */

@@ -39,9 +39,10 @@ export interface Node {
 export interface Hint {
   /**
    * - `ConvWeightGradient` x [N, in, …], dy [N, out, …] → dw [out, in / group, …kernel] of a Conv with the node's attributes as given here
+   * - `ConvRecordGradients` x, dy → each record's share of dw, [N, out, in · …kernel], of an ungrouped Conv
    * - `ReluMaxPoolGradient` z, y = MaxPool(Relu(z)), dy → dz, the first maximum of each window taking all; windows side by side without padding
    */
-  readonly op: 'ConvWeightGradient' | 'ReluMaxPoolGradient';
+  readonly op: 'ConvWeightGradient' | 'ConvRecordGradients' | 'ReluMaxPoolGradient';
   readonly inputs: readonly string[];
   readonly output: string;
   readonly attributes: Readonly<Record<string, Attribute>>;

@@ -135,7 +135,7 @@ function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): G
     yield lines.line('up', 'output-gradient', { ...about, tensors: [lines.trunkOutput(batch.count)] });
     yield lines.line('down', 'cut-gradient', { ...about, tensors: [lines.cut(batch.count)] });
   } else {
-    yield lines.line('down', 'cut-gradient', { ...about, scalars: 2, tensors: [lines.cut(batch.count)] });
+    yield lines.line('down', 'cut-gradient', { ...about, scalars: 1, tensors: [lines.cut(batch.count)] });
   }
   if (plan.choices.segments === 'mirrored')
     yield lines.gradients('up', 'parameter-gradient', epoch, batch.step, segmentsOf(plan), batch);

@@ -1,7 +1,7 @@
 // Arithmetic on tensors that the server does outside the graphs, in one fixed order so that two runs give the same bits.
 
 import { assert } from '../base/index.ts';
-import { elementCount, type Tensor, tensor, zeros } from '../tensor/index.ts';
+import { type Tensor, tensor, zeros } from '../tensor/index.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -35,32 +35,6 @@ export function weightedMean(sites: readonly Tensors[], weights: readonly number
     }
     return mean;
   });
-}
-
-/** The tensors' rows one after another in one new tensor; all but the first dimension agree. */
-export function joinRows(parts: readonly Tensor[]): Tensor {
-  const [first] = parts;
-  assert(first, 'there are rows to join');
-  if (parts.length === 1) return first;
-  const rows = parts.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
-  const joined = zeros(first.dtype, [rows, ...first.dims.slice(1)]);
-  let offset = 0;
-  for (const part of parts) {
-    (joined.data as Float32Array).set(part.data as Float32Array, offset);
-    offset += part.data.length;
-  }
-  return joined;
-}
-
-/** Rows `from` to `from + count - 1` of a tensor, without a copy. */
-export function rowsOf(value: Tensor, from: number, count: number): Tensor {
-  const dims = [count, ...value.dims.slice(1)];
-  const width = elementCount(value.dims.slice(1));
-  return {
-    dtype: value.dtype,
-    dims,
-    data: (value.data as Float32Array<ArrayBuffer>).subarray(from * width, (from + count) * width),
-  };
 }
 
 function mapValues(values: Tensors, map: (value: Tensor, name: string) => Tensor): Record<string, Tensor> {

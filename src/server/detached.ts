@@ -76,12 +76,7 @@ export async function trainPoolEpoch(
     }
     const records = labels.length;
     const serverStep = epoch * steps + step;
-    const { loss } = await trunk.step('', {
-      cut,
-      labels: classes
-        ? tensor('int32', [records], Int32Array.from(labels))
-        : tensor('float32', [records], Float32Array.from(labels)),
-      weight: training.lossWeights(labels, records),
+    const trunkStep = trunk.begin('', {
       target: training.options.target,
       hyper: hyperOf(plan.training, {
         step: serverStep,
@@ -89,8 +84,18 @@ export async function trainPoolEpoch(
         update: serverStep + 1,
         scale: 1,
       }),
+    });
+    const rows = trunkStep.add({
+      cut,
+      labels: classes
+        ? tensor('int32', [records], Int32Array.from(labels))
+        : tensor('float32', [records], Float32Array.from(labels)),
+      weight: training.lossWeights(labels, records),
       ...dropoutMasks(plan.seed, masksOf(study, 'trunk'), [{ place: [epoch, step], rows: records }]),
     });
+    rows.catch(() => undefined); // The end rejects with it.
+    await trunkStep.end();
+    const { loss } = await rows;
     assert(loss.data.length === records, 'a loss for each record');
     training.tellAlone(epoch, loss, labels);
   }

@@ -1,7 +1,8 @@
 // The orders in which sites' batches make server steps: one epoch of each (SEMANTICS.md, "Steps, epochs, rounds").
 
+import type { Batch } from '../protocol/index.ts';
 import type { ServerSiteLink } from './site-link.ts';
-import type { Contribution, Training } from './training.ts';
+import type { Training } from './training.ts';
 
 /** Scope of a site's trunk replica. */
 export function replicaScope(site: number): string {
@@ -30,13 +31,9 @@ async function unionEpoch(training: Training, epoch: number): Promise<void> {
   const totalSteps = schedule.scheduledSteps('server');
   for (let step = 0; step < schedule.serverSteps; step++) {
     const sites = links.map((_, site) => site).filter((site) => batches[site]?.has(step));
-    const contributions: Contribution[] = [];
-    for (const site of sites) {
-      const batch = batches[site]?.get(step);
-      if (batch) contributions.push(await training.contribution(site, batch));
-    }
+    const own = sites.map((site) => ({ site, batch: batches[site]?.get(step) as Batch }));
     const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps };
-    await training.step('', contributions, place);
+    await training.step('', own, place);
     if (plan.choices.segments === 'mirrored') await training.mirrorStep(sites, place);
     if (plan.choices.segments === 'average' && schedule.endsRound(step, schedule.serverSteps))
       await training.averageSegments();
@@ -55,7 +52,7 @@ async function turnsEpoch(training: Training, epoch: number): Promise<void> {
     const batches = schedule.batches(turn.site, epoch).slice(turn.fromStep, turn.toStep);
     for (const [offset, batch] of batches.entries()) {
       const step = epoch * schedule.serverSteps + turn.serverStep + offset;
-      await training.step('', [await training.contribution(turn.site, batch)], { epoch, step, totalSteps });
+      await training.step('', [{ site: turn.site, batch }], { epoch, step, totalSteps });
     }
     if (plan.choices.segments === 'relay') {
       const { state, updates } = await training.receiveSegment(turn.site);
@@ -79,7 +76,7 @@ async function arrivalEpoch(training: Training, epoch: number): Promise<void> {
     if (!batch) throw new TypeError('a site without batches was chosen');
     const step = epoch * schedule.serverSteps + done;
     await logOrder({ epoch, site, step });
-    await training.step('', [await training.contribution(site, batch)], { epoch, step, totalSteps });
+    await training.step('', [{ site, batch }], { epoch, step, totalSteps });
   }
   if (plan.choices.segments === 'average') await training.averageSegments();
 }
@@ -107,7 +104,7 @@ async function averagedEpoch(training: Training, epoch: number): Promise<void> {
         const totalSteps = schedule.scheduledSteps(site);
         for (const batch of all.slice(round * length, (round + 1) * length)) {
           const step = epoch * all.length + batch.index;
-          await training.step(replicaScope(site), [await training.contribution(site, batch)], {
+          await training.step(replicaScope(site), [{ site, batch }], {
             epoch,
             step,
             totalSteps,

@@ -5,10 +5,10 @@ import { EngineError } from '../base/index.ts';
 import type { Batch, Plan, Schedule, SiteCounts } from '../protocol/index.ts';
 import { inChunks, partsAtSite, stateTensors } from '../protocol/index.ts';
 import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
-import { type Tensor, zeros } from '../tensor/index.ts';
-import { joinRows, rowsOf, sumInOrder, weightedMean } from './combine.ts';
+import { joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
+import { sumInOrder, weightedMean } from './combine.ts';
 import type { ServerSiteLink } from './site-link.ts';
-import type { TrunkRunner } from './trunk-runner.ts';
+import type { TrunkRows, TrunkRunner } from './trunk-runner.ts';
 
 /** Scope of the server's own copy of the sites' segment. */
 export const COPY = 'copy/';
@@ -25,11 +25,10 @@ export interface StepReport {
   readonly siteLosses: readonly { readonly site: number; readonly loss: number | null }[];
 }
 
-/** One site's batch with its activations. */
-export interface Contribution {
+/** One site's part of a step. */
+export interface SiteBatch {
   readonly site: number;
   readonly batch: Batch;
-  readonly tensors: Readonly<Record<string, Tensor>>;
 }
 
 /** Where a step's update stands in the learning-rate schedule. */
@@ -67,72 +66,83 @@ export class Training {
     this.options = options;
   }
 
-  /** Takes a training batch's activations from a site. */
-  async contribution(site: number, batch: Batch): Promise<Contribution> {
-    const { message } = await this.link(site).receive('activations');
-    return { site, batch, tensors: Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor])) };
-  }
-
   link(site: number): ServerSiteLink {
     return this.options.links[site] as ServerSiteLink;
   }
 
-  /** One atomic server step on these batches, in site order; every site that took part gets its cut gradient. */
-  async step(scope: string, contributions: readonly Contribution[], place: StepPlace): Promise<void> {
-    const { plan, trunk } = this.options;
-    const cut = joinRows(contributions.map(({ tensors }) => tensors['cut'] as Tensor));
-    const records = cut.dims[0] ?? 0;
-    const masks = dropoutMasks(
-      plan.seed,
-      masksOf(this.options.study, 'trunk'),
-      contributions.map(({ site, batch }) => ({ place: [site, place.epoch, batch.index], rows: batch.count })),
-    );
+  /**
+   * One atomic server step on these batches, in site order. Each site's activations go to the engine when they are there, and its cut
+   * gradient goes back when it is known: the others may still be computing.
+   */
+  async step(scope: string, batches: readonly SiteBatch[], place: StepPlace): Promise<void> {
+    const { plan, trunk, target } = this.options;
     const hyper = this.#hyper(scope, place);
-    if (plan.choices.labels === 'site') {
-      await this.#stepWithHeads(scope, contributions, { cut, hyper, ...masks }, place);
-      return;
+    if (plan.choices.labels === 'site') return this.#stepWithHeads(scope, batches, hyper, place);
+    const records = batches.reduce((sum, { batch }) => sum + batch.count, 0);
+    const step = trunk.begin(scope, { hyper, target });
+    const answers: Promise<number>[] = [];
+    for (const one of batches) {
+      const { cut, labels } = await this.#activations(one.site);
+      const weight = this.lossWeights(labels?.data as Int32Array | Float32Array, records);
+      const rows = step.add({ cut, labels, weight, ...this.#masks([one], place) } as Record<string, Tensor>);
+      const answer = this.#answer(one.site, rows, weight, place);
+      answer.catch(() => undefined); // Seen below, when the step has ended.
+      answers.push(answer);
     }
-    const labels = joinRows(contributions.map(({ tensors }) => tensors['labels'] as Tensor));
-    const weight = this.lossWeights(labels.data as Int32Array | Float32Array, records);
-    const { loss, gradient } = await trunk.step(scope, {
-      cut,
-      labels,
-      weight,
-      hyper,
-      target: this.options.target,
-      ...masks,
-    });
-    const siteLosses = slices(contributions).map(({ site, from, count }) => ({
-      site,
-      loss: dot(loss, weight, from, count),
-    }));
-    const total = siteLosses.reduce((sum, entry) => sum + entry.loss, 0);
-    if (!Number.isFinite(total)) {
-      throw new EngineError(
-        'run-failed',
-        `epoch ${place.epoch}, server step ${place.step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
-      );
-    }
-    await Promise.all(
-      slices(contributions).map(({ site, from, count }, index) =>
-        this.link(site).send('cut-gradient', {
-          tensors: { cut: rowsOf(gradient as Tensor, from, count) },
-          scalars: [siteLosses[index]?.loss ?? 0, total],
-        }),
-      ),
+    await step.end();
+    const losses = await Promise.all(answers);
+    const total = losses.reduce((sum, loss) => sum + loss, 0);
+    this.#tell(
+      place,
+      records,
+      total,
+      batches.map(({ site }, index) => ({ site, loss: losses[index] ?? null })),
     );
-    this.#tell(place, records, total, siteLosses);
   }
 
-  async #stepWithHeads(
-    scope: string,
-    contributions: readonly Contribution[],
-    feeds: Readonly<Record<string, Tensor>>,
-    place: StepPlace,
-  ): Promise<void> {
+  /** Sends a site its cut gradient. Returns its share of the step's loss. Throws EngineError when that is not a finite number. */
+  async #answer(
+    site: number,
+    computed: Promise<TrunkRows>,
+    weight: Tensor,
+    { epoch, step }: StepPlace,
+  ): Promise<number> {
+    const { loss, gradient } = await computed;
+    const own = dot(loss, weight, 0, weight.data.length);
+    if (!Number.isFinite(own)) {
+      throw new EngineError(
+        'run-failed',
+        `epoch ${epoch}, server step ${step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
+      );
+    }
+    await this.link(site).send('cut-gradient', { tensors: { cut: gradient as Tensor }, scalars: [own] });
+    return own;
+  }
+
+  /** Takes a training batch's activations from a site. */
+  async #activations(site: number): Promise<Record<string, Tensor>> {
+    const { message } = await this.link(site).receive('activations');
+    return Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor]));
+  }
+
+  /** The trunk's dropout masks for these batches' records. */
+  #masks(batches: readonly SiteBatch[], { epoch }: StepPlace): Record<string, Tensor> {
+    const { plan, study } = this.options;
+    const specs = masksOf(study, 'trunk');
+    return dropoutMasks(
+      plan.seed,
+      specs,
+      batches.map(({ site, batch }) => ({ place: [site, epoch, batch.index], rows: batch.count })),
+    );
+  }
+
+  async #stepWithHeads(scope: string, batches: readonly SiteBatch[], hyper: Tensor, place: StepPlace): Promise<void> {
     const { trunk } = this.options;
-    const parts = slices(contributions);
+    const parts = slices(batches);
     const records = parts.reduce((sum, { count }) => sum + count, 0);
+    const cuts: Tensor[] = [];
+    for (const { site } of batches) cuts.push((await this.#activations(site))['cut'] as Tensor);
+    const feeds = { cut: joinRows(cuts), hyper, ...this.#masks(batches, place) };
     const output = await trunk.forward(scope, feeds);
     await Promise.all(
       parts.map(({ site, from, count }) =>
@@ -263,9 +273,9 @@ export class Training {
   }
 }
 
-function slices(contributions: readonly Contribution[]): { site: number; from: number; count: number }[] {
+function slices(batches: readonly SiteBatch[]): { site: number; from: number; count: number }[] {
   let from = 0;
-  return contributions.map(({ site, batch }) => {
+  return batches.map(({ site, batch }) => {
     const slice = { site, from, count: batch.count };
     from += batch.count;
     return slice;

@@ -9,12 +9,23 @@ import type { Tensor } from '../tensor/index.ts';
 export type PartName = 'segment' | 'trunk' | 'head';
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** What a training step gives. */
-export interface TrunkStep {
+/** What a training step gives for some records. */
+export interface TrunkRows {
   /** Loss of each record, unweighted, float32 [N]. */
   readonly loss: Tensor;
   /** The cut gradient, float32 [N, …cut]; absent in `detached`. */
   readonly gradient: Tensor | undefined;
+}
+
+/** A training step under way. */
+export interface TrunkStep {
+  /**
+   * Takes records in their order in the step: cut, labels, weight and masks. Resolves when what they give is known, which may be at the
+   * step's end: wait for it after `end` is called.
+   */
+  add(rows: Tensors): Promise<TrunkRows>;
+  /** All records are there: updates the trunk. */
+  end(): Promise<void>;
 }
 
 export class TrunkRunner {
@@ -37,13 +48,23 @@ export class TrunkRunner {
     return new TrunkRunner(engine, study, graphs);
   }
 
-  /** Forward, loss, backward and update in one run. Feeds: cut, labels, weight, hyper, target and masks; what the graph has no input for is left out. */
-  async step(scope: string, feeds: Tensors): Promise<TrunkStep> {
+  /**
+   * Begins a step: forward, loss, backward and update in one run that gets its records in parts. `feeds` has what is not of a record:
+   * hyper, target. What the graph has no input for is left out.
+   */
+  begin(scope: string, feeds: Tensors): TrunkStep {
     const hasGradient = graphOf(this.#study, 'trunk-step').outputs.some(({ name }) => name === 'cut.gradient');
-    const results = await this.#engine.run(
-      this.#run('trunk-step', scope, feeds, hasGradient ? ['loss', 'cut.gradient'] : ['loss']),
-    );
-    return { loss: results['loss'] as Tensor, gradient: results['cut.gradient'] };
+    const fetch = hasGradient ? ['loss', 'cut.gradient'] : ['loss'];
+    const run = this.#engine.begin(this.#run('trunk-step', scope, feeds, fetch));
+    return {
+      add: async (rows) => {
+        const results = await run.add(this.#graphs.feeds('trunk-step', rows));
+        return { loss: results['loss'] as Tensor, gradient: results['cut.gradient'] };
+      },
+      end: async () => {
+        await run.end();
+      },
+    };
   }
 
   /** With the head at the sites: the trunk's output in training form. Keeps what `backward` needs. */

@@ -246,6 +246,25 @@ export function engineSuite(name: string, under: EngineUnderTest): void {
       expect((await engine.get(['p']))['p']!.data).toEqual(start.data.map((value) => value + 3));
     });
 
+    test('a run in parts gives what the whole gives, to each part its own rows', async () => {
+      await using engine = await under.open();
+      const graph = await engine.load(affine());
+      await engine.put({ w: float32([10, 20]) });
+      const run = engine.begin({ graph, resident: { x: 'absent', w: 'w' }, fetch: ['y'] });
+      const refused = run.add({});
+      await expectError(run.end(), 'run-failed', /x/);
+      await expectError(refused, 'run-failed', /x/);
+      const parted = engine.begin({ graph, resident: { w: 'w' }, fetch: ['y'] });
+      const x = float32([1, 2, 3, 4, 5, 6], [3, 2]);
+      const first = parted.add({ x });
+      x.data.fill(0);
+      const second = parted.add({ x: float32([7, 8], [1, 2]) });
+      expect(await parted.end()).toEqual({});
+      expect(await first).toEqual({ y: float32([11, 22, 13, 24, 15, 26], [3, 2]) });
+      expect(await second).toEqual({ y: float32([17, 28], [1, 2]) });
+      await expectError(engine.begin({ graph, resident: { w: 'w' } }).end(), 'run-failed', /affine/);
+    });
+
     test('runAll stops at the run that fails; what ran before it stands', async () => {
       await using engine = await under.open();
       const graph = await engine.load(descent(['p']));

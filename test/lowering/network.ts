@@ -1,7 +1,7 @@
 // Small image networks as lists of layers, and their training graphs: what a lowering is tried on.
 
 import { differentiate } from '../../src/autodiff/index.ts';
-import { float, type Graph, GraphBuilder, int, ints } from '../../src/onnx/index.ts';
+import { builderOf, float, type Graph, GraphBuilder, int, ints } from '../../src/onnx/index.ts';
 
 export type Layer =
   | {
@@ -40,6 +40,8 @@ export interface Network {
   /** Channels, height, width. */
   readonly input: readonly [number, number, number];
   readonly layers: readonly Layer[];
+  /** Gradients of parameters are added up over records in float64. */
+  readonly inDouble?: boolean;
 }
 
 /** A convolution of stride 1 with a bias whose output has its input's size; `more` changes it. */
@@ -55,7 +57,7 @@ export const maxPool: Layer = { kind: 'pool', op: 'MaxPool', kernel: 2, stride: 
  * The training graph: x [N, …input] and parameters `p0`, `p1`, … in; y [N, 3] after a dense layer and `d:NAME` of x and of each parameter
  * out, for the gradient `dy` of y. A layer that its input is too small for is left out.
  */
-export function trainingGraph({ input, layers }: Network): Graph {
+export function trainingGraph({ input, layers, inDouble = false }: Network): Graph {
   const builder = new GraphBuilder('network');
   const parameters: string[] = [];
   const parameter = (dims: readonly number[]): string => {
@@ -70,10 +72,23 @@ export function trainingGraph({ input, layers }: Network): Graph {
   const width = builder.dimsOf(flat)[1] as number;
   const y = builder.add('Gemm', [flat, parameter([3, width]), parameter([3])], { transB: int(1) });
   seeds.set(y, builder.input('dy', 'float32', ['N', 3]));
-  const gradients = differentiate(builder, seeds, ['x', ...parameters]);
+  const gradients = differentiate(builder, seeds, ['x', ...parameters], new Set(inDouble ? parameters : []));
   builder.output(y, 'y');
   for (const seeded of seeds.keys()) if (seeded !== y) builder.output(seeded);
   for (const [name, gradient] of gradients) builder.output(gradient, `d:${name}`);
+  return builder.build({ prune: true });
+}
+
+/** A training step: y and the gradient of x for each record, each parameter after a step along its gradient as `NAME.next`. */
+export function stepGraph(network: Network): Graph {
+  const whole = trainingGraph(network);
+  const builder = builderOf(whole);
+  for (const name of ['y', 'd:x']) builder.output(name);
+  for (const { name } of whole.inputs.filter((input) => /^p\d+$/.test(input.name)))
+    builder.output(
+      builder.add('Sub', [name, builder.add('Mul', [`d:${name}`, builder.scalar(0.125)])]),
+      `${name}.next`,
+    );
   return builder.build({ prune: true });
 }
 

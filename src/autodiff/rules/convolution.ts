@@ -26,26 +26,10 @@ export const convolutionRule: Rule = ({ node, ops, gradient, needs, inDouble, re
   if (!windows) return refuse('its spatial sizes must be known');
   const convolution = { ops, windows, group: groupOf(node), x, w, gradient };
   const spatialAxes = range(kernel.length, 2);
-  const hinted = (output: string): string => {
-    const { padsBegin, reachEnd, strides, dilations } = windows;
-    ops.builder.hint({
-      op: 'ConvWeightGradient',
-      inputs: [x, gradient],
-      output,
-      attributes: {
-        kernel_shape: ints(kernel),
-        strides: ints(strides),
-        dilations: ints(dilations),
-        pads: ints([...padsBegin, ...reachEnd]),
-        group: int(convolution.group),
-      },
-    });
-    return output;
-  };
   const ofWeights = (): string =>
     inDouble(1) && convolution.group === 1 && fewWeights(ops.dims(w))
       ? weightGradientInDouble(convolution)
-      : hinted(weightGradient(convolution));
+      : hinted(convolution, 'ConvWeightGradient', weightGradient(convolution));
   const ofBias = (): string =>
     inDouble(2) ? ops.sumOverRecords(gradient, spatialAxes) : ops.sum(gradient, [0, ...spatialAxes], false);
   return [
@@ -54,6 +38,28 @@ export const convolutionRule: Rule = ({ node, ops, gradient, needs, inDouble, re
     bias !== undefined && needs(2) ? ofBias() : undefined,
   ];
 };
+
+/** Says that `output` is the weights' gradient, or each record's share of it. */
+function hinted(
+  { ops, windows, group, x, gradient }: Convolution,
+  op: 'ConvWeightGradient' | 'ConvRecordGradients',
+  output: string,
+): string {
+  const { kernel, padsBegin, reachEnd, strides, dilations } = windows;
+  ops.builder.hint({
+    op,
+    inputs: [x, gradient],
+    output,
+    attributes: {
+      kernel_shape: ints(kernel),
+      strides: ints(strides),
+      dilations: ints(dilations),
+      pads: ints([...padsBegin, ...reachEnd]),
+      group: int(group),
+    },
+  });
+  return output;
+}
 
 /** w [out, in / group, …] of a convolution as the weights [in, out / group, …] of its adjoint at stride 1, the kernel's axes reversed. */
 function flipped(ops: Ops, w: string, kernel: readonly number[], group: number): string {
@@ -151,12 +157,13 @@ const patchMax = 64;
  * dw of an ungrouped convolution with few weights, each record's in float32, all records' sum in float64: a record's part then does not
  * depend on the records beside it. A patch's numbers become channels by a convolution with a one-hot kernel, which moves them as they are.
  */
-function weightGradientInDouble({ ops, windows, x, w, gradient }: Convolution): string {
+function weightGradientInDouble(convolution: Convolution): string {
+  const { ops, windows, x, w, gradient } = convolution;
   const { kernel, strides, dilations, padsBegin, reachEnd } = windows;
   const [out, channels] = ops.dims(w) as [number, number];
   const spatial = range(kernel.length, 2);
   const dy = ops.reshape(gradient, [0, out, -1]);
-  const product = (rows: string): string => ops.sumOverRecords(ops.matmul(dy, rows));
+  const product = (rows: string): string => ops.matmul(dy, rows);
   const reach = reachEnd.map((end) => Math.max(0, end));
   const perPatch = channels * taps(kernel).length;
   if (perPatch <= patchMax && reachEnd.every((end) => end >= 0)) {
@@ -167,12 +174,17 @@ function weightGradientInDouble({ ops, windows, x, w, gradient }: Convolution): 
       dilations: ints(dilations),
       pads: ints([...padsBegin, ...reach]),
     });
-    return ops.reshape(product(ops.transposeLast(ops.reshape(patches, [0, perPatch, -1]))), [out, channels, ...kernel]);
+    const shares = product(ops.transposeLast(ops.reshape(patches, [0, perPatch, -1])));
+    return ops.reshape(ops.sumOverRecords(hinted(convolution, 'ConvRecordGradients', shares)), [
+      out,
+      channels,
+      ...kernel,
+    ]);
   }
   const channelsLast = ops.transpose(ops.pad(x, [0, 0, ...padsBegin, 0, 0, ...reach]), [0, ...spatial, 1]);
   const columns = taps(kernel).map((tap) => {
     const rows = ops.reshape(seenBy(ops, channelsLast, tap, windows, 1), [0, -1, channels]);
-    return ops.reshape(product(rows), [out, channels, 1]);
+    return ops.reshape(ops.sumOverRecords(product(rows)), [out, channels, 1]);
   });
   return ops.reshape(ops.concat(columns, 2), [out, channels, ...kernel]);
 }

@@ -12,6 +12,11 @@ export interface Declaration {
   readonly optional: readonly string[];
 }
 
+/** Whether a value has a row for each record. */
+export function isBatched({ dims }: ValueInfo): boolean {
+  return typeof dims[0] === 'string';
+}
+
 /** What is known of a tensor that a run is given. */
 export interface Given {
   readonly dtype: DType;

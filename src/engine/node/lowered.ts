@@ -2,22 +2,20 @@
 // takes whole blocks only.
 
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { ValueInfo } from '../../onnx/index.ts';
-import { cloneTensor, elementCount, type Tensor, zeros } from '../../tensor/index.ts';
-import type { Declaration } from './check-run.ts';
+import { putRows, rowsOf, type Tensor, zeros } from '../../tensor/index.ts';
+import { type Declaration, isBatched } from './check-run.ts';
 import type { GraphFile, LoweredFile } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { release } from './release.ts';
+import { addUp, firstRows, missingIn, padded, releaseNew, type Through, UnitsRun, type Values } from './units-run.ts';
 
-type Values = Readonly<Record<string, OrtTensor>>;
 type Fetches = Readonly<Record<string, OrtTensor | null>>;
 
 interface Sessions {
   readonly records: InferenceSession;
+  readonly prepare: InferenceSession | undefined;
   readonly rest: InferenceSession | undefined;
 }
-
-const isBatched = ({ dims }: ValueInfo): boolean => typeof dims[0] === 'string';
 
 /** Records of a run; 0 when the graph has no input with a batch dimension. */
 export function batchOf(graph: Declaration, feeds: Values): number {
@@ -30,20 +28,21 @@ export class LoweredSession {
   readonly #graph: GraphFile;
   readonly #form: LoweredFile;
   readonly #sessions: Sessions;
-  readonly #through: <T>(call: () => Promise<T>) => Promise<T>;
+  readonly #through: Through;
   readonly #batched: ReadonlySet<string>;
 
-  constructor(
-    graph: GraphFile,
-    form: LoweredFile,
-    sessions: Sessions,
-    through: <T>(call: () => Promise<T>) => Promise<T>,
-  ) {
+  constructor(graph: GraphFile, form: LoweredFile, sessions: Sessions, through: Through) {
     this.#graph = graph;
     this.#form = form;
     this.#sessions = sessions;
     this.#through = through;
     this.#batched = new Set([...graph.inputs, ...graph.outputs].filter(isBatched).map(({ name }) => name));
+  }
+
+  /** Inputs of the graph that its units read. */
+  get unitsRead(): ReadonlySet<string> {
+    const { units } = this.#form;
+    return new Set([...(units?.inputs ?? []), ...(units?.prepareInputs ?? [])]);
   }
 
   /** Whether a batch of so many records can be run; else the standard graph must do. */
@@ -56,87 +55,71 @@ export class LoweredSession {
   /** The outputs that `fetches` names; a tensor given there is filled where the runtime can. `unit` overrides the records in a unit. */
   async run(feeds: Values, fetches: Fetches, unit = this.#form.units?.records ?? Infinity): Promise<Values> {
     const batch = batchOf(this.#graph, feeds);
-    const { units, recordsMultiple } = this.#form;
-    const rest = this.#sessions.rest;
-    if (!units || !rest) {
-      const missing = (recordsMultiple - (batch % recordsMultiple)) % recordsMultiple;
-      if (missing === 0) return this.#through(() => this.#sessions.records.run(feeds, fetches));
-      const given = this.#padded(feeds, missing);
-      const results = await this.#through(() => this.#sessions.records.run(given, fetches));
-      releaseNew(given, feeds);
-      return ownRows(this.#rows(results, 0, batch), results);
-    }
+    if (!this.#form.units) return this.#whole(feeds, fetches, batch);
+    const units = await this.begin(feeds);
+    const names = Object.keys(fetches).filter((name) => this.#batched.has(name));
     const joined: Record<string, Tensor> = {};
-    const sums: Record<string, Tensor> = {};
-    const names = units.outputs.filter((name) => name in fetches || units.sums.includes(name));
-    const wanted = Object.fromEntries(names.map((name) => [name, null]));
     for (let from = 0; from < batch; from += unit) {
       const count = Math.min(unit, batch - from);
-      const missing = (recordsMultiple - (count % recordsMultiple)) % recordsMultiple;
-      const rows = this.#rows(pick(feeds, units.inputs), from, count);
-      const given = this.#padded(rows, missing);
-      const results = await this.#through(() => this.#sessions.records.run(given, wanted));
-      releaseNew(given, rows);
-      for (const name of names) {
-        const value = fromOrt(results[name] as OrtTensor);
-        if (this.#batched.has(name)) putRows(joined, name, value, from, count, batch);
-        else addUp(sums, name, value);
+      for (const [name, rows] of Object.entries(await units.add(this.#rows(feeds, from, count), names))) {
+        joined[name] ??= zeros(rows.dtype, rows.dims.with(0, batch));
+        putRows(joined[name], from, rows);
       }
     }
-    const last = { ...pick(feeds, units.restInputs), ...ortValues(sums) };
-    const outputs = Object.fromEntries(Object.entries(fetches).filter(([name]) => !names.includes(name)));
-    const results = await this.#through(() => rest.run(last, outputs));
-    for (const value of Object.values(sums)) release(value.data);
+    const results = await this.end([units.takeSums()], feeds, fetches);
     return { ...results, ...ortValues(joined) };
   }
 
+  /** Begins a run in units. What `feeds` has of records is not looked at. */
+  async begin(feeds: Values): Promise<UnitsRun> {
+    const { units } = this.#form;
+    const { prepare, records } = this.#sessions;
+    const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => !this.#batched.has(name)));
+    const early = prepare && (await this.#through(() => prepare.run(pick(given, units?.prepareInputs ?? []))));
+    const fixed = { ...pick(given, units?.inputs ?? []), ...early };
+    return new UnitsRun(this.#form, records, fixed, this.#through);
+  }
+
+  /** The outputs that are of no record, from the sums of all units; those of several threads are added in order. */
+  async end(all: readonly Readonly<Record<string, Tensor>>[], feeds: Values, fetches: Fetches): Promise<Values> {
+    const sums: Record<string, Tensor> = {};
+    for (const own of all) for (const [name, value] of Object.entries(own)) addUp(sums, name, value);
+    const rest = this.#sessions.rest as InferenceSession;
+    const outputs = Object.fromEntries(Object.entries(fetches).filter(([name]) => !this.#batched.has(name)));
+    const given = { ...pick(feeds, this.#form.units?.restInputs ?? []), ...ortValues(sums) };
+    const results = await this.#through(() => rest.run(given, outputs));
+    for (const value of Object.values(sums)) release(value.data);
+    return results;
+  }
+
   async release(): Promise<void> {
-    const { records, rest } = this.#sessions;
-    await this.#through(() => records.release());
-    if (rest) await this.#through(() => rest.release());
+    for (const session of Object.values(this.#sessions)) if (session) await this.#through(() => session.release());
   }
 
-  /** The inputs with `count` records of zeros after their own. */
-  #padded(feeds: Values, count: number): Values {
-    if (count === 0) return feeds;
-    return mapValues(feeds, (given, name) => {
-      if (!this.#batched.has(name)) return given;
-      const value = fromOrt(given);
-      const larger = zeros(value.dtype, value.dims.with(0, (value.dims[0] ?? 0) + count));
-      (larger.data as Float32Array).set(value.data as Float32Array);
-      return toOrt(larger);
-    });
+  async #whole(feeds: Values, fetches: Fetches, batch: number): Promise<Values> {
+    const { records } = this.#sessions;
+    const missing = missingIn(batch, this.#form.recordsMultiple);
+    if (missing === 0) return this.#through(() => records.run(feeds, fetches));
+    const batched = padded(pick(feeds, [...this.#batched]), missing);
+    const results = await this.#through(() => records.run({ ...feeds, ...batched }, fetches));
+    releaseNew(batched, feeds);
+    return Object.fromEntries(
+      Object.entries(results).map(([name, value]) => [
+        name,
+        this.#batched.has(name) ? toOrt(firstRows(fromOrt(value), batch)) : value,
+      ]),
+    );
   }
 
-  /** Some records of the batched values, without a copy. */
-  #rows(values: Values, from: number, count: number): Values {
-    return mapValues(values, (given, name) => {
-      if (!this.#batched.has(name) || (from === 0 && given.dims[0] === count)) return given;
-      const value = fromOrt(given);
-      const width = elementCount(value.dims.slice(1));
-      const data = (value.data as Float32Array<ArrayBuffer>).subarray(from * width, (from + count) * width);
-      return toOrt({ ...value, dims: value.dims.with(0, count), data });
-    });
+  /** Some records of the batched inputs, without a copy. */
+  #rows(feeds: Values, from: number, count: number): Values {
+    const names = (this.#form.units?.inputs ?? []).filter((name) => this.#batched.has(name));
+    return mapValues(pick(feeds, names), (value) => toOrt(rowsOf(fromOrt(value), from, count)));
   }
 }
 
-function mapValues(values: Values, change: (value: OrtTensor, name: string) => OrtTensor): Values {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value, name)]));
-}
-
-/** Gives back what was made in the place of the original values. */
-function releaseNew(values: Values, originals: Values): void {
-  for (const [name, value] of Object.entries(values)) if (value !== originals[name]) release(value.data);
-}
-
-/** The rows in memory of their own; that of the whole values is given back. */
-function ownRows(rows: Values, whole: Values): Values {
-  return mapValues(rows, (value, name) => {
-    if (value === whole[name]) return value;
-    const own = toOrt(cloneTensor(fromOrt(value)));
-    release(value.data);
-    return own;
-  });
+function mapValues(values: Values, change: (value: OrtTensor) => OrtTensor): Values {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
 }
 
 function pick(values: Values, names: readonly string[]): Values {
@@ -145,31 +128,4 @@ function pick(values: Values, names: readonly string[]): Values {
 
 function ortValues(values: Readonly<Record<string, Tensor>>): Values {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, toOrt(value)]));
-}
-
-/** Puts the first `count` rows of a unit's output in their place in the whole batch's. */
-function putRows(
-  joined: Record<string, Tensor>,
-  name: string,
-  value: Tensor,
-  from: number,
-  count: number,
-  batch: number,
-): void {
-  joined[name] ??= zeros(value.dtype, value.dims.with(0, batch));
-  const width = elementCount(value.dims.slice(1));
-  const rows = (value.data as Float32Array).subarray(0, count * width);
-  (joined[name].data as Float32Array).set(rows, from * width);
-}
-
-/** Adds a unit's sum to those of the units before it. The first becomes the sum itself. */
-function addUp(sums: Record<string, Tensor>, name: string, value: Tensor): void {
-  const sum = sums[name]?.data as Float32Array | undefined;
-  if (!sum) {
-    sums[name] = value;
-    return;
-  }
-  const more = value.data as Float32Array;
-  for (let at = 0; at < sum.length; at++) sum[at] = sum[at]! + more[at]!;
-  release(more);
 }

@@ -56,10 +56,14 @@ export interface LoweredFile {
 export interface UnitsFile {
   /** Records in a unit, a multiple of `recordsMultiple`. */
   readonly records: number;
-  /** Inputs and outputs of the part that sees the records. */
+  /** Units are taken side by side, each by one thread. */
+  readonly spread: boolean;
+  /** Inputs of the part that sees the records. */
   readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
   readonly sums: readonly string[];
+  /** What that part reads and no record changes, computed once for all units. */
+  readonly prepare?: Uint8Array<ArrayBuffer> | undefined;
+  readonly prepareInputs: readonly string[];
   readonly rest: Uint8Array<ArrayBuffer>;
   readonly restInputs: readonly string[];
 }
@@ -74,17 +78,32 @@ export interface RunOrder {
   readonly fetch: readonly string[];
 }
 
-/** What the engine's thread is asked to do. */
+/**
+ * What the engine's thread is asked to do. A run in parts is begun in every thread that takes units of it; `sums` ends it in a thread that
+ * gives them away, `end` in the one that has the residents.
+ */
 export type Request =
   | { readonly kind: 'load'; readonly file: GraphFile }
+  /** Only what units need, of a lowered graph that another thread has tried. */
+  | { readonly kind: 'load-units'; readonly file: GraphFile }
   | { readonly kind: 'unload'; readonly graphId: number; readonly graphName: string }
   | { readonly kind: 'put'; readonly tensors: Tensors }
   | { readonly kind: 'get'; readonly names: readonly string[] }
   | { readonly kind: 'drop'; readonly names: readonly string[] }
   | { readonly kind: 'run'; readonly orders: readonly RunOrder[] }
+  | { readonly kind: 'begin'; readonly runId: number; readonly order: RunOrder }
+  | { readonly kind: 'add'; readonly runId: number; readonly rows: Tensors; readonly fetch: readonly string[] }
+  | { readonly kind: 'sums'; readonly runId: number }
+  /** `sums`: what other threads have. `share`: residents of which copies come back as well. */
+  | {
+      readonly kind: 'end';
+      readonly runId: number;
+      readonly sums: readonly Tensors[];
+      readonly share: readonly string[];
+    }
   | { readonly kind: 'close' };
 
-/** The reply to the oldest request that has none: tensors for `get` (one set) and `run` (one set a run), else none. */
+/** The reply to the oldest request that has none: tensors for `get`, `add`, `sums` (one set), `end` (two) and `run` (one a run), else none. */
 export type Reply =
   | {
       readonly ok: true;

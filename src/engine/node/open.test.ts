@@ -17,6 +17,7 @@ describe('opening an engine', () => {
       version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
       provider: 'cpu',
       threads: 1,
+      workers: 1,
       lowering: expect.stringMatching(/^(none|blocks of (8|16))$/) as string,
       optimization: 'all',
     });
@@ -139,7 +140,7 @@ describe('the built worker', () => {
 });
 
 describe('when the thread of an engine dies', () => {
-  const info = { runtime: 'none', version: '0', provider: 'cpu', threads: 1, lowering: 'none' } as const;
+  const info = { runtime: 'none', version: '0', provider: 'cpu', threads: 1, workers: 1, lowering: 'none' } as const;
   const engineOver = (program: string): NodeEngine =>
     new NodeEngine(info, new WorkerChannel(new Worker(program, { eval: true })));
 

@@ -19,7 +19,10 @@ import { WorkerChannel } from './worker-channel.ts';
 export interface EngineOptions {
   /** Default `cpu`. */
   readonly provider?: Provider;
-  /** Threads of one graph run; default: as many as the process may use. Another number gives other last bits. */
+  /**
+   * Threads of one graph run, or where a run is taken in units as many threads that each take their own; default: as many as the process
+   * may use. Another number gives other last bits.
+   */
   readonly threads?: number;
   /** Idle threads spin: faster for one session with long operators, ruinous for several processes on the same cores. Default false. */
   readonly spinning?: boolean;
@@ -49,8 +52,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     const here = await providersHere();
     if (!here.some((one) => one.provider === settings.provider)) throw providerMissing(settings.provider, here);
   }
-  const channel = options.placement === 'inline' ? await inlineChannel(settings) : workerChannel(settings);
-  const bare = new NodeEngine(infoOf(settings, undefined), channel);
+  const inline = options.placement === 'inline';
+  const channel = inline ? await inlineChannel(settings) : workerChannel(settings);
+  const bare = new NodeEngine(infoOf(settings, undefined, 1), channel);
   let block: number | undefined;
   try {
     await probe(bare);
@@ -60,7 +64,12 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     await bare.close();
     throw error;
   }
-  const engine = new NodeEngine(infoOf(settings, block), channel, { block, onRefusal: options.onRefusal });
+  const workers = inline || block === undefined ? 1 : settings.threads;
+  const engine = new NodeEngine(infoOf(settings, block, workers), channel, {
+    block,
+    onRefusal: options.onRefusal,
+    openLane: () => workerChannel({ ...settings, threads: 1 }),
+  });
   signal?.addEventListener('abort', () => void engine.close(), { once: true });
   return engine;
 }
@@ -78,7 +87,7 @@ function settingsOf(options: EngineOptions): CoreSettings {
   };
 }
 
-function infoOf(settings: CoreSettings, block: number | undefined): EngineInfo {
+function infoOf(settings: CoreSettings, block: number | undefined, workers: number): EngineInfo {
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   const { provider, threads, optimization } = settings;
   return {
@@ -86,6 +95,7 @@ function infoOf(settings: CoreSettings, block: number | undefined): EngineInfo {
     version,
     provider,
     threads,
+    workers,
     lowering: block === undefined ? 'none' : `blocks of ${block}`,
     optimization,
   };

@@ -37,6 +37,20 @@ async function perform(
       for (const order of request.orders) results.push(await core.run(order));
       return results;
     }
+    case 'load-units':
+      await core.loadUnits(request.file);
+      return [];
+    case 'begin':
+      await core.begin(request.runId, request.order);
+      return [];
+    case 'add':
+      return [await core.add(request.runId, request.rows, request.fetch)];
+    case 'sums':
+      return [core.takeSums(request.runId)];
+    case 'end': {
+      const fetched = await core.end(request.runId, request.sums);
+      return [fetched, core.get(request.share)];
+    }
     case 'close':
       await core.close();
       return [];

@@ -1,7 +1,7 @@
 // A core that is handed lowered files: which of the two forms runs, when a lowered one is refused, and what is counted.
 
 import { describe, expect, test } from 'vitest';
-import { conv, maxPool, relu, trainingGraph } from '../../../test/lowering/network.ts';
+import { conv, maxPool, relu, stepGraph } from '../../../test/lowering/network.ts';
 import { blockHere } from '../../../test/lowering/runtime.ts';
 import { expectNear, fetchAll, tensors } from '../../../test/lowering/tensors.ts';
 import { randomStream } from '../../base/index.ts';
@@ -116,7 +116,7 @@ describe('a lowered file', () => {
   ])('%s is refused with a reason, and the graph runs as it is', async (_, bytes, reason) => {
     const refusals: [string, string][] = [];
     const engine = new NodeEngine(
-      { runtime: 'test', version: '0', provider: 'cpu', threads: 1, lowering: 'none', optimization: 'all' },
+      { runtime: 'test', version: '0', provider: 'cpu', threads: 1, workers: 1, lowering: 'none', optimization: 'all' },
       new Exchanging({ bytes: bytes(), recordsMultiple: 1, paddable: true }),
       { onRefusal: (graph, why) => void refusals.push([graph, why]) },
     );
@@ -179,7 +179,7 @@ describe('a lowered file', () => {
 
 describe.skipIf(block === undefined)('units of records (only where ONNX Runtime has blocked kernels)', () => {
   test('add up to the step on the whole batch', async () => {
-    const graph = step();
+    const graph = stepGraph({ input: [3, 8, 8], layers: [conv(16), relu, maxPool, conv(32), relu, maxPool] });
     const parts = inUnits(graph)!;
     const lowered = lowerToBlocks(parts.records, block!)!;
     const form = inUnitsOf16(parts, lowered.graph, lowered.recordsMultiple);
@@ -220,26 +220,14 @@ function inUnitsOf16({ records, rest, sums }: InUnits, lowered: Graph, recordsMu
   const names = (values: readonly { readonly name: string }[]): string[] => values.map(({ name }) => name);
   const units = {
     records: 16,
+    spread: false,
     inputs: names(records.inputs),
-    outputs: names(records.outputs),
+    prepareInputs: [],
     sums: names(sums),
     rest: writeModel(rest),
     restInputs: names(rest.inputs),
   };
   return { bytes: writeModel(lowered), recordsMultiple, paddable: true, units };
-}
-
-/** A training step: the network's outputs for each record, and its parameters after a step along their gradients. */
-function step(): Graph {
-  const whole = trainingGraph({ input: [3, 8, 8], layers: [conv(16), relu, maxPool, conv(32), relu, maxPool] });
-  const builder = builderOf(whole);
-  for (const name of ['y', 'd:x']) builder.output(name);
-  for (const { name } of whole.inputs.filter((input) => /^p\d$/.test(input.name)))
-    builder.output(
-      builder.add('Sub', [name, builder.add('Mul', [`d:${name}`, builder.scalar(0.125)])]),
-      `${name}.next`,
-    );
-  return builder.build({ prune: true });
 }
 
 function unknownOperator(): Graph {

@@ -2,9 +2,9 @@
 // thread, or InlineEngine), which makes one call at a time and waits for it. `session.run` computes synchronously inside.
 
 import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node';
-import { EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
+import { assert, EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
 import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
-import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
+import { checkInputs, checkOutputs, failed, isBatched, type Declaration, type Given } from './check-run.ts';
 import { ExitGate, gateWords } from './exit-gate.ts';
 import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './messages.ts';
 import { batchOf, LoweredSession } from './lowered.ts';
@@ -12,6 +12,7 @@ import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
 import { sessionOptions } from './session-options.ts';
 import { Trial } from './trial.ts';
+import type { UnitsRun } from './units-run.ts';
 
 interface LoadedSession extends Declaration {
   readonly file: GraphFile;
@@ -21,12 +22,21 @@ interface LoadedSession extends Declaration {
   readonly fileBytes: number;
 }
 
+/** A run that gets its records in parts. */
+interface OpenRun {
+  readonly graph: LoadedSession;
+  readonly lowered: LoweredSession;
+  readonly order: RunOrder;
+  readonly units: UnitsRun;
+}
+
 /** Loads and runs graphs and holds tensors in the thread that calls it. Its caller makes one call at a time. */
 export class SessionCore {
   readonly #settings: CoreSettings;
   readonly #gate: ExitGate;
   readonly #graphs = new Map<number, LoadedSession>();
   readonly #residents = new Residents();
+  readonly #open = new Map<number, OpenRun>();
   #fileBytes = 0;
 
   constructor(settings: CoreSettings, gate = new ExitGate(gateWords())) {
@@ -40,16 +50,27 @@ export class SessionCore {
    */
   async load(file: GraphFile): Promise<string | undefined> {
     const { id, name, inputs, outputs, optional, lowered: form } = file;
-    const loweredBytes = (form?.bytes.byteLength ?? 0) + (form?.units?.rest.byteLength ?? 0);
+    const loweredBytes = form ? bytesOfForm(form) : 0;
     this.#checkRoom(file.bytes.byteLength + loweredBytes, 'load-failed', `graph ${name}`);
     const tried = form && (await this.#openTried(file, form));
     const lowered = typeof tried === 'string' ? undefined : tried;
-    const standard = lowered ? undefined : await this.#open(name, file.bytes, 'standard');
+    const standard = lowered ? undefined : await this.#openSession(name, file.bytes, 'standard');
     const kept = lowered ? file : { ...file, lowered: undefined };
     const fileBytes = file.bytes.byteLength + (lowered ? loweredBytes : 0);
     this.#graphs.set(id, { file: kept, name, inputs, outputs, optional, fileBytes, standard, lowered });
     this.#fileBytes += fileBytes;
     return typeof tried === 'string' ? tried : undefined;
+  }
+
+  /** Makes a session of what takes units in the file's lowered graph. Throws EngineError `unsupported-operator` or `load-failed`. */
+  async loadUnits(file: GraphFile): Promise<void> {
+    const { id, name, inputs, outputs, optional, lowered: form } = file;
+    assert(form, 'a graph whose units other threads take is lowered');
+    const fileBytes = bytesOfForm(form);
+    this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
+    const lowered = await this.#openLowered(file, form);
+    this.#graphs.set(id, { file, name, inputs, outputs, optional, fileBytes, standard: undefined, lowered });
+    this.#fileBytes += fileBytes;
   }
 
   /** Frees the session. Throws EngineError `load-failed` when the graph is not loaded. */
@@ -101,30 +122,55 @@ export class SessionCore {
     if (!graph) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
     const given = this.#feedsOf(graph, order);
     const fetches = this.#fetchesOf(graph, order);
-    let results: InferenceSession.OnnxValueMapType;
-    try {
-      if (graph.lowered?.takes(batchOf(graph, given))) {
-        results = await graph.lowered.run(given, fetches);
-      } else {
-        const session = await this.#standardOf(graph);
-        results = await this.#gate.through(() => session.run(given, fetches));
-      }
-    } catch (cause) {
-      throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
-    }
-    const fetched: Tensors = {};
-    for (const name of order.fetch) {
-      const value = fromOrt(resultOf(graph, results, name));
-      fetched[name] = name in order.keep ? cloneTensor(value) : value;
-    }
-    this.#keep(graph, order, fetches, results);
-    return fetched;
+    const results = await reworded(graph, async () => {
+      if (graph.lowered?.takes(batchOf(graph, given))) return graph.lowered.run(given, fetches);
+      const session = await this.#standardOf(graph);
+      return this.#gate.through(() => session.run(given, fetches));
+    });
+    return this.#take(graph, order, fetches, results);
+  }
+
+  /** Begins a run in parts of a graph whose lowered form takes units. */
+  async begin(runId: number, order: RunOrder): Promise<void> {
+    const graph = this.#graphs.get(order.graphId);
+    const lowered = graph?.lowered;
+    if (!graph || !lowered) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
+    const inputs = graph.inputs.filter((input) => !isBatched(input) && lowered.unitsRead.has(input.name));
+    const of = <T>(all: Readonly<Record<string, T>>): Record<string, T> =>
+      Object.fromEntries(inputs.flatMap(({ name }) => (name in all ? [[name, all[name] as T]] : [])));
+    const given = this.#feedsOf({ ...graph, inputs }, { feeds: of(order.feeds), resident: of(order.resident) });
+    const units = await reworded(graph, () => lowered.begin(given));
+    this.#open.set(runId, { graph, lowered, order, units });
+  }
+
+  /** Takes the rows of the next unit of this thread; the fetched rows' buffers belong to the caller. */
+  async add(runId: number, rows: Tensors, fetch: readonly string[]): Promise<Tensors> {
+    const { graph, units } = this.#openRun(runId);
+    const given = this.#feedsOf({ ...graph, inputs: graph.inputs.filter(isBatched) }, { feeds: rows, resident: {} });
+    return reworded(graph, () => units.add(given, fetch));
+  }
+
+  /** Ends a run in parts without its rest; the sums belong to the caller. */
+  takeSums(runId: number): Tensors {
+    const sums = this.#open.get(runId)?.units.takeSums() ?? {};
+    this.#open.delete(runId);
+    return sums;
+  }
+
+  /** Ends a run in parts: what is not of a record is computed, from this thread's sums and then the others', and kept or given back. */
+  async end(runId: number, others: readonly Tensors[]): Promise<Tensors> {
+    const { graph, lowered, order } = this.#openRun(runId);
+    const sums = [this.takeSums(runId), ...others];
+    const given = this.#feedsOf({ ...graph, inputs: graph.inputs.filter((input) => !isBatched(input)) }, order);
+    const fetches = this.#fetchesOf(graph, order);
+    return this.#take(graph, order, fetches, await reworded(graph, () => lowered.end(sums, given, fetches)));
   }
 
   /** Frees every session and forgets every tensor. */
   async close(): Promise<void> {
     const sessions = [...this.#graphs.values()];
     this.#graphs.clear();
+    this.#open.clear();
     this.#residents.clear();
     this.#fileBytes = 0;
     for (const loaded of sessions) await this.#release(loaded);
@@ -169,7 +215,7 @@ export class SessionCore {
 
   /** Runs the graph itself. Its session is freed before the lowered one is made, because each may need as much memory as a step. */
   async #trialOf(file: GraphFile, seed: number): Promise<Trial> {
-    const standard = await this.#open(file.name, file.bytes, 'standard');
+    const standard = await this.#openSession(file.name, file.bytes, 'standard');
     try {
       return await this.#gate.through(() => Trial.of(standard, file, seed));
     } finally {
@@ -178,30 +224,45 @@ export class SessionCore {
   }
 
   async #openLowered(file: GraphFile, form: LoweredFile): Promise<LoweredSession> {
-    const records = await this.#open(file.name, form.bytes, 'lowered');
+    const { name } = file;
+    const { units } = form;
+    const opened: InferenceSession[] = [];
+    const open = async (bytes: Uint8Array<ArrayBuffer>, kind: 'standard' | 'lowered', threads?: number) => {
+      const session = await this.#openSession(name, bytes, kind, threads);
+      opened.push(session);
+      return session;
+    };
     try {
-      const rest = form.units && (await this.#open(file.name, form.units.rest, 'standard'));
-      return new LoweredSession(file, form, { records, rest }, (call) => this.#gate.through(call));
+      const records = await open(form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
+      const prepare = units?.prepare && (await open(units.prepare, 'standard', units.spread ? 1 : undefined));
+      const rest = units && units.rest.length > 0 ? await open(units.rest, 'standard') : undefined;
+      return new LoweredSession(file, form, { records, prepare, rest }, (call) => this.#gate.through(call));
     } catch (error) {
-      await this.#close(records);
+      for (const session of opened) await this.#close(session);
       throw error;
     }
   }
 
-  async #open(name: string, bytes: Uint8Array<ArrayBuffer>, form: 'standard' | 'lowered'): Promise<InferenceSession> {
+  async #openSession(
+    name: string,
+    bytes: Uint8Array<ArrayBuffer>,
+    form: 'standard' | 'lowered',
+    threads = this.#settings.threads,
+  ): Promise<InferenceSession> {
+    const options = sessionOptions({ ...this.#settings, threads }, form);
     try {
-      return await this.#gate.through(() => InferenceSession.create(bytes, sessionOptions(this.#settings, form)));
+      return await this.#gate.through(() => InferenceSession.create(bytes, options));
     } catch (cause) {
       throw loadError(name, cause);
     }
   }
 
   async #standardOf(graph: LoadedSession): Promise<InferenceSession> {
-    graph.standard ??= await this.#open(graph.name, graph.file.bytes, 'standard');
+    graph.standard ??= await this.#openSession(graph.name, graph.file.bytes, 'standard');
     return graph.standard;
   }
 
-  #feedsOf(graph: LoadedSession, order: RunOrder): Record<string, OrtTensor> {
+  #feedsOf(graph: Declaration, order: Pick<RunOrder, 'feeds' | 'resident'>): Record<string, OrtTensor> {
     const feeds: Record<string, OrtTensor> = {};
     const given = new Map<string, Given>(Object.entries(order.feeds));
     for (const [input, name] of Object.entries(order.resident)) {
@@ -234,6 +295,28 @@ export class SessionCore {
     const [first] = graph.outputs;
     if (first && asked.size === 0) fetches[first.name] = null;
     return fetches;
+  }
+
+  /** What is fetched, after keeping what is to be kept. */
+  #take(
+    graph: LoadedSession,
+    order: RunOrder,
+    fetches: Readonly<Record<string, OrtTensor | null>>,
+    results: InferenceSession.OnnxValueMapType,
+  ): Tensors {
+    const fetched: Tensors = {};
+    for (const name of order.fetch) {
+      const value = fromOrt(resultOf(graph, results, name));
+      fetched[name] = name in order.keep ? cloneTensor(value) : value;
+    }
+    this.#keep(graph, order, fetches, results);
+    return fetched;
+  }
+
+  #openRun(runId: number): OpenRun {
+    const open = this.#open.get(runId);
+    if (!open) throw new EngineError('run-failed', 'a run that was not begun, or has ended, was given records');
+    return open;
   }
 
   #keep(
@@ -269,6 +352,19 @@ function checkLength(value: Tensor, error: (problem: string) => EngineError): vo
   if (got === needed) return;
   const hint = got === 0 ? '; its buffer may have been transferred by an earlier call' : '';
   throw error(`[${value.dims.join(', ')}] needs ${needed} elements, got ${got}${hint}`);
+}
+
+/** What ONNX Runtime does, with the graph's name in what it complains of. */
+async function reworded<T>(graph: Declaration, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
+  }
+}
+
+function bytesOfForm({ bytes, units }: LoweredFile): number {
+  return bytes.byteLength + (units?.prepare?.byteLength ?? 0) + (units?.rest.byteLength ?? 0);
 }
 
 function resultOf(graph: Declaration, results: InferenceSession.OnnxValueMapType, name: string): OrtTensor {

@@ -23,7 +23,8 @@ async function answer(request: Request): Promise<void> {
   const reply: Reply = await serve(core, request);
   port.postMessage(reply, reply.ok ? buffersOf(reply.results) : []);
   // The fed tensors came with buffers of their own; nothing reads them any more.
-  if (request.kind === 'run')
-    for (const order of request.orders) for (const value of Object.values(order.feeds)) release(value.data);
+  const fed =
+    request.kind === 'run' ? request.orders.map(({ feeds }) => feeds) : request.kind === 'add' ? [request.rows] : [];
+  for (const tensors of fed) for (const value of Object.values(tensors)) release(value.data);
   if (request.kind === 'close') port.close();
 }

@@ -21,6 +21,8 @@ export class StepTimer {
   readonly #start = performance.eventLoopUtilization();
   #steps = 0;
   #engineMs = 0;
+  #calls = 0;
+  #busySince = 0;
 
   constructor(at: readonly number[], take: (times: StepTimes) => void) {
     this.#at = new Set(at);
@@ -37,11 +39,11 @@ export class StepTimer {
   /** The engine, with its work timed. */
   watch(engine: Engine): Engine {
     const timed = async <T>(work: Promise<T>): Promise<T> => {
-      const since = performance.now();
+      if (this.#calls++ === 0) this.#busySince = performance.now();
       try {
         return await work;
       } finally {
-        this.#engineMs += performance.now() - since;
+        if (--this.#calls === 0) this.#engineMs += performance.now() - this.#busySince;
       }
     };
     return {
@@ -53,6 +55,10 @@ export class StepTimer {
       drop: (names) => engine.drop(names),
       run: (run) => timed(engine.run(run)),
       runAll: (runs) => timed(engine.runAll(runs)),
+      begin: (run) => {
+        const parted = engine.begin(run);
+        return { add: (rows) => timed(parted.add(rows)), end: () => timed(parted.end()) };
+      },
       close: () => engine.close(),
       [Symbol.asyncDispose]: () => engine.close(),
     };

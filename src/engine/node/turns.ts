@@ -1,0 +1,32 @@
+// Requests leave in the order of the calls that made them, also where one of them cannot leave yet.
+
+interface Turn {
+  post: (() => void) | undefined;
+}
+
+export class Turns {
+  readonly #waiting: Turn[] = [];
+
+  /** Calls `post` when everything before it has left, which may be at once. */
+  take(post: () => void): void {
+    if (this.#waiting.length === 0) post();
+    else this.#waiting.push({ post });
+  }
+
+  /** Keeps a place; what comes later waits until it is filled. */
+  reserve(): (post: () => void) => void {
+    const turn: Turn = { post: undefined };
+    this.#waiting.push(turn);
+    return (post) => {
+      turn.post = post;
+      this.#go();
+    };
+  }
+
+  #go(): void {
+    for (let next = this.#waiting[0]?.post; next; next = this.#waiting[0]?.post) {
+      this.#waiting.shift();
+      next();
+    }
+  }
+}
