@@ -40,6 +40,8 @@ export interface SiteLinkOptions {
   readonly clock: Clock;
   /** How long the study waits for a site that is lost, and for one that does not read what it is sent. */
   readonly timeoutMs: number;
+  /** How long the study waits for a site that is connected, has all that it needs, and says nothing. */
+  readonly silenceTimeoutMs: number;
   /** Throws ProtocolError for a message that fits the script and still cannot be. */
   readonly inspect: (message: Message) => void;
   readonly onState: (state: 'connected' | 'lost' | 'refused', detail: string, code: string) => void;
@@ -67,6 +69,10 @@ export class ServerSiteLink {
   #lostSince: number | undefined;
   /** Why the last connection ended. */
   #lostWhy = '';
+  /** When the site last said something, was sent something, or connected: what it owes it can have begun then at the earliest. */
+  #quietSince = 0;
+  /** Where the site stood when its silence last cost it its connection. */
+  #silentAt: number | undefined;
   waitedMs = 0;
 
   constructor(session: Session, options: SiteLinkOptions) {
@@ -102,6 +108,7 @@ export class ServerSiteLink {
   restart(session: Session): void {
     this.#session = session;
     this.#inbox.length = 0;
+    this.#silentAt = undefined;
     this.#restarts += 1;
     this.#changes.tell();
   }
@@ -115,6 +122,7 @@ export class ServerSiteLink {
     if (this.#farewell) throw this.#farewell;
     const again = this.#session.resendFrom(peerPosition);
     this.#connection = connection;
+    this.#quietSince = this.#options.clock.nowMs();
     this.#greeting = this.#putAll(connection, [welcome(planHash, this.#session.position), ...again]);
     onState('connected', connection.remote, '');
     this.#changes.tell();
@@ -139,7 +147,7 @@ export class ServerSiteLink {
 
   /**
    * The next message of that kind from the site. Throws TimeoutError when the site stays away for `timeoutMs`, or with `mayLeave` as soon
-   * as it is no longer near; and the signal's reason.
+   * as it is no longer near, or when it is connected and silent for `silenceTimeoutMs` twice; and the signal's reason.
    */
   async receive(kind: MessageKind, mayLeave = false): Promise<Received> {
     await this.#timed(() => this.#inbox.length > 0, kind, mayLeave);
@@ -245,6 +253,7 @@ export class ServerSiteLink {
       clock,
       signal,
     );
+    this.#quietSince = clock.nowMs();
   }
 
   async #read(connection: Connection): Promise<void> {
@@ -263,6 +272,7 @@ export class ServerSiteLink {
       if (received.kind === 'refuse')
         throw new TransportError('refused', `the site closes: ${readRefusal(received).text}`);
       const line = this.#session.accept(received, inspect);
+      this.#quietSince = this.#options.clock.nowMs();
       if (line.kind !== 'acknowledge') this.#inbox.push({ message: received, line, arrival: arrivals++ });
       this.#changes.tell();
     }
@@ -285,8 +295,11 @@ export class ServerSiteLink {
       this.#checkRestarts(restarts);
       if (ready()) return;
       signal.throwIfAborted();
-      if (this.#connection) {
-        await this.#changes.next();
+      const connection = this.#connection;
+      if (connection) {
+        const silenceLeftMs = this.#silenceLeftMs(since);
+        if (silenceLeftMs > 0) await this.#changes.nextWithin(silenceLeftMs);
+        else this.#dropSilent(connection, what);
         continue;
       }
       const lostSince = this.#lostSince ?? since;
@@ -301,6 +314,31 @@ export class ServerSiteLink {
       }
       await this.#changes.nextWithin(leftMs);
     }
+  }
+
+  /**
+   * How long a connected site may still be silent. Only such time counts as somebody waits for this site, since `since`, and as the site
+   * owes the next line and has been sent all that comes before it. Waits for other sites and for the server's own work do not count.
+   */
+  #silenceLeftMs(since: number): number {
+    const { clock, silenceTimeoutMs } = this.#options;
+    if (this.#session.expected?.direction !== 'up') return silenceTimeoutMs;
+    return Math.max(since, this.#quietSince) + silenceTimeoutMs - clock.nowMs();
+  }
+
+  /** A silent site loses its connection, and may come back. Throws TimeoutError when it did and is silent again. */
+  #dropSilent(connection: Connection, what: string): void {
+    const { site, silenceTimeoutMs, clock } = this.#options;
+    const silence = `connected, but silent for ${Math.round(silenceTimeoutMs / 1000)} s while the study waits for its ${what}`;
+    if (this.#silentAt === this.#session.position) {
+      throw new TimeoutError(
+        `site ${site} is ${silence}, and not for the first time. The study stops; what was trained so far is in the last commit`,
+      );
+    }
+    this.#silentAt = this.#session.position;
+    this.#release(connection, silence);
+    // `serve` sees the end, and tells of it.
+    void refuse(connection, new TimeoutError(`the site is ${silence}`), true, clock);
   }
 
   /** What was begun in another session is not to go on in this one. */

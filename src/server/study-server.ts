@@ -30,6 +30,12 @@ export interface ServerOptions {
   readonly signal: AbortSignal;
   /** How long a study waits for a site that is lost. */
   readonly timeoutMs: number;
+  /**
+   * How long a study waits for the next message of a site that is connected and has all that it needs for it: at least the longest step
+   * that a site computes. Then it loses its connection, and if it comes back and is silent again the study ends. Default: ten minutes,
+   * or `timeoutMs` if that is longer.
+   */
+  readonly silenceTimeoutMs?: number;
   /** `detached`: where activations are kept. */
   readonly activations?: ActivationStore;
   readonly logOrder?: (entry: {
@@ -87,6 +93,9 @@ export interface ServerResult {
   readonly waitedMs: number;
 }
 
+/** No honest batch takes longer, on the slowest machine; longer ones are allowed for by a longer `timeoutMs`. */
+const silenceMsLeast = 600_000;
+
 /** The network as it starts, at the server's engine. */
 interface Start {
   readonly trunk: TrunkRunner;
@@ -109,12 +118,14 @@ export class StudyServer {
 
   constructor(options: ServerOptions) {
     const { plan, clock, timeoutMs, activations, onEvent } = options;
+    const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = options;
     assert(activations || plan.choices.when !== 'detached', 'detached comes with a store of activations');
     this.#options = options;
     this.#sites = new StudySites({
       plan,
       clock,
       timeoutMs,
+      silenceTimeoutMs,
       onState: (site, state, detail, code) => onEvent?.({ kind: 'site', site, state, detail, code }),
     });
     if (activations && plan.choices.when === 'detached') this.#uploads = new Uploads(plan, this.#sites, activations);

@@ -33,6 +33,7 @@ export interface StudySitesOptions {
   readonly plan: Plan;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  readonly silenceTimeoutMs: number;
   readonly onState: (site: string, ...what: Parameters<SiteLinkOptions['onState']>) => void;
 }
 
@@ -43,7 +44,7 @@ export class StudySites {
   readonly #restarts: number[] = [];
   #pooled: Pooled | undefined;
 
-  constructor({ plan, clock, timeoutMs, onState }: StudySitesOptions) {
+  constructor({ plan, clock, timeoutMs, silenceTimeoutMs, onState }: StudySitesOptions) {
     this.#plan = plan;
     this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
     const hash = planHash(plan);
@@ -54,6 +55,7 @@ export class StudySites {
           planHash: hash,
           clock,
           timeoutMs,
+          silenceTimeoutMs,
           inspect: (message) => this.#inspect(index, message),
           onState: (...what) => onState(site, ...what),
         }),

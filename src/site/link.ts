@@ -1,5 +1,8 @@
 // A site's side of the conversation with the server: the session over whatever connection there is at the moment. A connection that
 // breaks is opened again, with growing pauses, and the session goes on at its line.
+//
+// A server that is connected and silent is waited for without a bound: it may be waiting for other sites, or training alone for days, and
+// a site cannot tell. That it lives is the transport's to watch, by its heartbeats.
 
 import {
   type Clock,
@@ -34,7 +37,7 @@ export interface LinkOptions {
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Longest time without progress, in connecting or waiting, before the site gives up. */
+  /** Longest time without a connection before the site gives up. */
   readonly timeoutMs: number;
   readonly onState?: (state: 'connected' | 'lost', detail: string, code: string) => void;
 }

@@ -15,23 +15,38 @@ import { frameOf } from './mutations.ts';
 import type { Planned } from './party.ts';
 
 export class Pretender {
-  readonly #connection: Connection;
+  #connection: Connection;
   readonly #session: Session;
+  readonly #greet: (position: number) => Message;
 
-  private constructor(connection: Connection, session: Session) {
+  private constructor(connection: Connection, session: Session, greet: (position: number) => Message) {
     this.#connection = connection;
     this.#session = session;
+    this.#greet = greet;
   }
 
   /** Says hello as site `index`, and reads the welcome unless it is deaf. */
   static async open({ plan }: Planned, index: number, connection: Connection, deaf = false): Promise<Pretender> {
     const facts: ScriptFacts = { counts: [], chunksHeld: 0 };
     const session = new Session('site', siteScript(plan, index, facts));
-    await connection.send([frameOf(hello(plan.sites[index]!, planHash(plan), 0))]);
-    if (deaf) return new Pretender(connection, session);
-    const answer = await received(connection);
+    const pretender = new Pretender(connection, session, (position) =>
+      hello(plan.sites[index]!, planHash(plan), position),
+    );
+    await pretender.#enter(deaf);
+    return pretender;
+  }
+
+  /** Comes back on another connection, where it stands. */
+  async comeBack(connection: Connection): Promise<void> {
+    this.#connection = connection;
+    await this.#enter(false);
+  }
+
+  async #enter(deaf: boolean): Promise<void> {
+    await this.#connection.send([frameOf(this.#greet(this.#session.position))]);
+    if (deaf) return;
+    const answer = await received(this.#connection);
     if (answer?.kind !== 'welcome') throw new Error(`expected welcome, got ${answer?.kind} ${answer?.text}`);
-    return new Pretender(connection, session);
   }
 
   /** Sends a census of these numbers, whatever they are: shapes fit, the numbers need not. */

@@ -28,7 +28,11 @@ export function addRun(program: Command): void {
     .option('--seed <n>', 'seed, instead of the study file’s', wholeNumber(0, 2 ** 32 - 1))
     .option('--skip-bad <n>', 'go on although up to N records are bad, and say which', wholeNumber(0))
     .option('--server-threads <n>', 'threads of the server’s engine (default: all cores)', wholeNumber(1, 1024))
-    .option('--timeout <seconds>', 'how long the study waits for a site that is lost (default: 60)', seconds)
+    .option(
+      '--timeout <seconds>',
+      'how long the study waits for a site that is lost (default: 60), and if above 600 for one that is silent',
+      seconds,
+    )
     .option('--json', 'print the run’s metrics.json and nothing else on standard output')
     .addOption(new Option('--force', 'replace what an earlier run left in the folder').conflicts('resume'))
     .option('--resume', 'go on with a run that was stopped (not in this version)')

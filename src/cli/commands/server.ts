@@ -26,7 +26,11 @@ export function addServer(program: Command): void {
     .option('--seed <n>', 'seed, instead of the study file’s; sites need the same', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, instead of the study file’s', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024))
-    .option('--timeout <seconds>', 'how long the study waits for a site that is lost (default: 60)', seconds)
+    .option(
+      '--timeout <seconds>',
+      'how long the study waits for a site that is lost (default: 60), and if above 600 for one that is silent',
+      seconds,
+    )
     .addOption(new Option('--hand-over <folder>').hideHelp())
     .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
     .addHelpText(
