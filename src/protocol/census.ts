@@ -88,6 +88,19 @@ export function checkPool(plan: Plan, counts: readonly SiteCounts[]): void {
     );
 }
 
+/**
+ * Throws ProtocolError unless the groups that come with `activations`, if any do, are numbers that a site gives to the groups of a part
+ * with `records` records: from 0 on, so below the records. The server adds sites' numbers up to keep their groups apart.
+ */
+export function checkGroups({ kind, tensors }: Message, records: number): void {
+  const groups = tensors.find(({ name }) => name === 'groups')?.tensor.data as Int32Array | undefined;
+  if (groups?.some((group) => group >= records))
+    throw new ProtocolError(
+      'bad-field',
+      `${kind}: tensor groups has a number that is none of the groups of ${records} records`,
+    );
+}
+
 /** Throws ProtocolError unless the optimizer's step counts that come with `weights` are counts. */
 export function checkUpdates(message: Message): void {
   if (!message.scalars.every((updates) => Number.isSafeInteger(updates) && updates >= 0))

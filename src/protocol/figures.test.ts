@@ -81,9 +81,9 @@ describe('a report', () => {
   });
 
   it('is read when its numbers belong together', () => {
-    expect(readReport(reportOf(told), 3).statistics).toEqual(told);
+    expect(readReport(reportOf(told), 3, 7).statistics).toEqual(told);
     const silent = { ...emptyStatistics(), reported: 0, trainLossSum: 3.5, trainRecords: 7 };
-    expect(readReport(reportOf(silent, [0, 0, 0, 0], [0, 0]), 3).statistics).toEqual(silent);
+    expect(readReport(reportOf(silent, [0, 0, 0, 0], [0, 0]), 3, 7).statistics).toEqual(silent);
   });
 
   it.each<[string, Message]>([
@@ -95,6 +95,63 @@ describe('a report', () => {
     ['neither yes nor no', reportOf({ ...told, reported: 2 })],
     ['counts where nothing is reported', reportOf({ ...told, reported: 0 })],
   ])('with %s is refused', (_what, bad) => {
-    expect(() => readReport(bad, 3)).toThrow(expect.objectContaining({ code: 'bad-field' }));
+    expect(() => readReport(bad, 3, 7)).toThrow(expect.objectContaining({ code: 'bad-field' }));
+  });
+
+  it.each<Partial<ReportStatistics>>([
+    { nGroups: 4 },
+    { nGroups: 0 },
+    { trainRecords: 8, trainLossSum: 1 },
+    { trainRecords: 7 },
+    { trainLossSum: -1e308, trainRecords: 7 },
+    { loss: -1e308 },
+    { loss: 1e300 },
+    { brier: 1.1 },
+    { aucLow: 0.5 },
+    { aucLow: 0.8, aucHigh: 0.9 },
+    { aucLow: 0.6, aucHigh: 0.7 },
+    { auc: null, aucLow: 0.6, aucHigh: 0.7 },
+    { rmse: 1 },
+  ])('of classes with %o is refused, by the name of its field', (wrong) => {
+    const names = new RegExp(Object.keys(wrong).join('|'));
+    expect(() => readReport(reportOf({ ...told, ...wrong }), 3, 7)).toThrow(names);
+  });
+
+  it('of nothing has no figures', () => {
+    const silent = { ...emptyStatistics(), reported: 0, loss: 0.5 };
+    expect(() => readReport(reportOf(silent, [0, 0, 0, 0], [0, 0]), 3, 7)).toThrow('loss is there, but reported is 0');
+  });
+
+  describe('of values', () => {
+    const values: ReportStatistics = {
+      ...emptyStatistics(),
+      ...{ reported: 1, n: 3, loss: 1, rmse: 2, mae: 1, r2: -8, nNegative: 3, targetMean: -1e6, targetSquares: 0 },
+    };
+    const read = (statistics: ReportStatistics) =>
+      readReport(
+        message('report', {
+          tensors: [{ name: 'statistics', tensor: tensor('float64', [24], encodeStatistics(statistics)) }],
+        }),
+        3,
+        7,
+      );
+
+    it('is read when its numbers can be', () => {
+      expect(read(values).statistics).toEqual(values);
+    });
+
+    it.each<Partial<ReportStatistics>>([
+      { nNegative: 4 },
+      { rmse: 1e300 },
+      { mae: -1 },
+      { r2: 1.1 },
+      { rmsle: 1e300 },
+      { targetMean: 1e300 },
+      { targetMean: null },
+      { targetSquares: 1e308 },
+      { auc: 0.5 },
+    ])('with %o is refused, by the name of its field', (wrong) => {
+      expect(() => read({ ...values, ...wrong })).toThrow(new RegExp(Object.keys(wrong)[0]!));
+    });
   });
 });

@@ -93,6 +93,11 @@ export function inChunks(specs: readonly TensorSpec[]): readonly (readonly Tenso
   return chunks;
 }
 
+/** The logarithm in `rmsle` is of 1 and a value that is not negative. */
+function leastLabel({ network }: Plan): Pick<TensorSpec, 'atLeast'> {
+  return network.loss === 'rmsle' ? { atLeast: 0 } : {};
+}
+
 /** What a line says beside its direction and kind, where it says it. */
 type About = Partial<Omit<Exchange, 'direction' | 'kind'>>;
 
@@ -143,7 +148,7 @@ export class Lines {
       tensors.push(
         this.#plan.task.kind === 'classification'
           ? { name: 'labels', dtype: 'int32', dims: [records], below: this.#plan.task.classes.length }
-          : { name: 'labels', dtype: 'float32', dims: [records] },
+          : { name: 'labels', dtype: 'float32', dims: [records], ...leastLabel(this.#plan) },
       );
       if (part !== 0) tensors.push({ name: 'groups', dtype: 'int32', dims: [records], below: 0x7fffffff });
     }

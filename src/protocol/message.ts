@@ -76,6 +76,8 @@ export interface TensorSpec {
   readonly dims: readonly number[];
   /** Values must be integers or bytes in 0 … below-1. */
   readonly below?: number;
+  /** Values of a float32 tensor must not be less. */
+  readonly atLeast?: number;
   /** A float64 tensor whose values must be in float32's range: the receiver rounds them, or their sum, to float32. */
   readonly rounded?: true;
 }

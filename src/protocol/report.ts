@@ -69,18 +69,72 @@ export interface Report {
   readonly histograms: Int32Array | undefined;
 }
 
-/** Figures that are shares: 0 to 1. */
-const shares = ['auc', 'aucLow', 'aucHigh', 'accuracy', 'sensitivity', 'specificity', 'f1', 'ece'] as const;
-/** Figures that are counts. */
-const counts = ['trainRecords', 'n', 'nGroups', 'nNegative'] as const;
-/** Figures that are never below zero. */
-const sizes = ['brier', 'rmse', 'mae', 'rmsle', 'targetSquares'] as const;
+type Field = (typeof fields)[number];
+
+/** What a site tells of its training, with every report. */
+const ofTraining: readonly Field[] = ['trainLossSum', 'trainRecords'];
+/** What only a classification has, and what only a regression. */
+const ofClasses: readonly Field[] = [
+  'nGroups',
+  'auc',
+  'aucLow',
+  'aucHigh',
+  'accuracy',
+  'sensitivity',
+  'specificity',
+  'f1',
+  'brier',
+  'ece',
+];
+const ofValues: readonly Field[] = ['rmse', 'mae', 'r2', 'rmsle', 'nNegative', 'targetMean', 'targetSquares'];
 
 /**
- * Reads a `report` of a part with `records` records whose shapes and ranges the session has checked. Throws ProtocolError when its
- * numbers cannot belong together; the error names the figure, never its value.
+ * Bound of every other figure. Outputs are float32 and are scaled by the census's moments (census.ts), so none comes near; and squares of
+ * such figures, times the records of all sites, do not overflow.
  */
-export function readReport(message: Message, records: number): Report {
+const figureMost = 1e100;
+
+/** What a figure of a part with `n` records, or of `trainRecords` steps of training, can be. */
+function ranges(
+  n: number,
+  trainRecords: number,
+  classCount: number,
+): Partial<Record<Field, readonly [number, number]>> {
+  const share = [0, 1] as const;
+  const size = [0, figureMost] as const;
+  return {
+    trainLossSum: size,
+    trainRecords: [0, trainRecords],
+    nGroups: [Math.min(n, 1), n],
+    loss: size,
+    auc: share,
+    aucLow: share,
+    aucHigh: share,
+    accuracy: share,
+    sensitivity: share,
+    specificity: share,
+    f1: share,
+    brier: [0, classCount > 2 ? 2 : 1],
+    ece: share,
+    rmse: size,
+    mae: size,
+    r2: [Number.NEGATIVE_INFINITY, 1],
+    rmsle: size,
+    nNegative: [0, n],
+    targetMean: [-figureMost, figureMost],
+    targetSquares: [0, figureMost ** 2],
+  };
+}
+
+/** A sum of shares may end a last bit beyond 1. */
+const rounding = 1e-9;
+const wholeNumbers: readonly Field[] = ['trainRecords', 'n', 'nGroups', 'nNegative'];
+
+/**
+ * Reads a `report` of a part with `records` records, of a site that trains on `trainRecords`, whose shapes the session has checked.
+ * Throws ProtocolError when its numbers cannot be, or cannot belong together; the error names the figure, never its value.
+ */
+export function readReport(message: Message, records: number, trainRecords: number): Report {
   const [values, confusion, histograms] = message.tensors.map(({ tensor }) => tensor.data) as [
     Float64Array,
     Int32Array | undefined,
@@ -93,17 +147,31 @@ export function readReport(message: Message, records: number): Report {
     throw bad('the mask of fields does not fit the fields');
   const { reported, n } = statistics;
   if (reported !== 0 && reported !== 1) throw bad('reported is neither 0 nor 1');
-  for (const [names, fits] of [
-    [counts, (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 31],
-    [shares, (value: number) => value >= 0 && value <= 1],
-    [sizes, (value: number) => value >= 0],
-  ] as const) {
-    for (const name of names) {
-      const value = statistics[name];
-      if (value !== null && !fits(value)) throw bad(`${name} is out of its range`);
-    }
-  }
   if (reported === 1 && n !== records) throw bad('n is not the number of records of the part');
+  const range = ranges(records, trainRecords, Math.sqrt(confusion?.length ?? 1));
+  const absent = confusion ? ofValues : ofClasses;
+  for (const name of fields) {
+    const value = statistics[name];
+    if (value === null || name === 'reported') continue;
+    if (reported === 0 && !ofTraining.includes(name)) throw bad(`${name} is there, but reported is 0`);
+    if (absent.includes(name))
+      throw bad(`${name} is there, which a ${confusion ? 'classification' : 'regression'} has not`);
+    const [least, most] = range[name] ?? [0, records];
+    if (
+      !(value >= least - rounding && value <= most + rounding) ||
+      (wholeNumbers.includes(name) && !Number.isInteger(value))
+    )
+      throw bad(`${name} is out of its range`);
+  }
+  for (const [one, other] of [
+    ['trainLossSum', 'trainRecords'],
+    ['aucLow', 'aucHigh'],
+    ['targetMean', 'targetSquares'],
+  ] as const)
+    if ((statistics[one] === null) !== (statistics[other] === null)) throw bad(`${one} and ${other} belong together`);
+  const { auc, aucLow, aucHigh } = statistics;
+  if (aucLow !== null && aucHigh !== null && !(auc !== null && aucLow <= auc + rounding && auc <= aucHigh + rounding))
+    throw bad('auc is not between aucLow and aucHigh');
   const of = reported === 1 ? records : 0;
   if (confusion && total(confusion) !== of) throw bad('the confusion counts do not add up to the records');
   for (let from = 0; histograms && from < histograms.length; from += 2 * HISTOGRAM_BINS) {

@@ -203,6 +203,9 @@ function checkValues(kind: MessageKind, spec: TensorSpec, value: Tensor): void {
         ? allFinite32(value.data as Float32Array)
         : allWithin(value.data as Float64Array, spec.rounded ? FLOAT32_MAX : Number.MAX_VALUE);
     if (!finite) throw new ProtocolError('not-finite', `${kind}: tensor ${spec.name} has a value that is not finite`);
+    const { atLeast } = spec;
+    if (atLeast !== undefined && (value.data as Float32Array).some((element) => element < atLeast))
+      throw new ProtocolError('bad-field', `${kind}: tensor ${spec.name} has a value below ${atLeast}`);
   } else if (spec.below !== undefined) {
     const data = value.data as Int32Array;
     for (let index = 0; index < data.length; index++) {

@@ -164,7 +164,7 @@ export class Evaluator {
           });
         }
         const { message } = await link.receive('report');
-        return this.#figuresOf(readReport(message, records));
+        return this.#figuresOf(readReport(message, records, this.#counts[site]?.train ?? 0));
       }),
     );
     if (this.#counts.every((counts) => counts[part] === 0)) return null;

@@ -3,6 +3,7 @@
 
 import { type Clock, ProtocolError, SeptumError } from '../base/index.ts';
 import {
+  checkGroups,
   checkUpdates,
   type Message,
   partNames,
@@ -133,7 +134,8 @@ export class StudySites {
   /** What the script does not say of a site's messages. Throws ProtocolError. */
   #inspect(site: number, message: Message): void {
     if (message.kind === 'census') readCensus(message);
-    if (message.kind === 'report') readReport(message, this.#recordsOf(site, message.part));
+    if (message.kind === 'report') readReport(message, this.#recordsOf(site, message.part), this.#recordsOf(site, 0));
+    if (message.kind === 'activations') checkGroups(message, this.#recordsOf(site, message.part));
     if (message.kind === 'weights') checkUpdates(message);
   }
 

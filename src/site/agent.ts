@@ -1,13 +1,14 @@
 // A site in a study. It follows its script line by line: what the script has it send it computes and sends, what the script has it
 // receive it waits for and applies. It opens its own records only, and nothing but the script's messages leaves.
 
-import { assert, type Clock, ProtocolError, type Seed } from '../base/index.ts';
+import { assert, type Clock, DataError, ProtocolError, type Seed } from '../base/index.ts';
 import type { OpenedData } from '../data/index.ts';
 import type { Engine, EngineInfo } from '../engine/index.ts';
 import {
   checkUpdates,
   type Exchange,
   type Message,
+  partNames,
   type Plan,
   planHash,
   type PooledFacts,
@@ -133,6 +134,7 @@ export class SiteAgent {
     const { engine, study, index, data, clock, signal, secretSeed } = this.#options;
     // The server would refuse the census; a site that cannot meet the minimum does not even connect.
     requireRecords(this.#plan, index, data.parts.train.count);
+    if (this.#plan.network.loss === 'rmsle') requireNoTargetBelowZero(data, this.#plan.sites[index] ?? '');
     const ahead = new ReadAhead(data, clock, signal);
     try {
       const seed = this.#plan.choices.segmentSeed === 'site' ? secretSeed : this.#plan.seed;
@@ -289,4 +291,17 @@ export class SiteAgent {
   get #inStudy(): InStudy {
     return this.#joined as InStudy;
   }
+}
+
+/** Throws DataError when a record has a target that `rmsle` has no logarithm for. */
+function requireNoTargetBelowZero({ parts }: OpenedData, site: string): void {
+  const below = partNames.flatMap((part) => {
+    const { labels, ids } = parts[part];
+    return ids.filter((_, row) => (labels[row] ?? 0) < 0);
+  });
+  if (below.length === 0) return;
+  throw new DataError(
+    'bad-data',
+    `site ${site}: ${below.length} records have a target below zero, the first is ${below[0]}; the loss rmsle takes none: use mse, or leave these records out`,
+  );
 }

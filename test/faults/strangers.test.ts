@@ -7,7 +7,7 @@ import { TransportError } from '../../src/base/index.ts';
 import { hello, type Message, message, planHash, requireRecords } from '../../src/protocol/index.ts';
 import { createMemoryListener } from '../../src/transport/index.ts';
 import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
-import { planStudy } from '../harness/study.ts';
+import { mlp, planStudy } from '../harness/study.ts';
 import { Dice, frameOf } from './mutations.ts';
 import { fastClock, type Outcome, serve, takePart } from './party.ts';
 import { Pretender, received } from './pretender.ts';
@@ -202,6 +202,36 @@ describe.concurrent('a pretender', () => {
     });
   });
 
+  test.each([
+    ['a label below zero under rmsle', { network: { ...mlp, loss: 'rmsle' as const } }, [{ labels: -5 }], 'labels'],
+    [
+      'a group beyond its records',
+      { choices: { when: 'detached' as const, order: 'none' as const } },
+      [{}, { groups: 8 }],
+      'groups',
+    ],
+  ])('that sends %s loses its connection, and nobody else does', async (_, study, messages, tensorName) => {
+    const alone = planStudy({ counts: [30], ...study });
+    const listener = createMemoryListener();
+    const ending = new AbortController();
+    let tally = '';
+    const ended = serve(alone, listener, { signal: ending.signal }, (event) => {
+      if (event.kind === 'site') tally += ` ${event.state} ${event.code}`;
+    }).catch((error: unknown) => error);
+    const pretender = await Pretender.open(alone, 0, await listener.connect());
+    await pretender.census([30, 8, 8], [30, 8, 8], []);
+    await pretender.pooled(alone);
+    for (const fill of messages) await pretender.say(fill);
+    expect(await pretender.next()).toMatchObject({
+      kind: 'refuse',
+      text: expect.stringMatching(`^bad-field: activations: tensor ${tensorName} has a`),
+      scalars: [1],
+    });
+    expect(tally).toBe(' connected  refused bad-field');
+    ending.abort(new Error('enough'));
+    expect(await ended).toMatchObject({ message: 'enough' });
+  });
+
   test('that reads nothing loses its connection in time, and is named', async () => {
     const listener = createMemoryListener({ backlogFramesMax: 1 });
     const lost: string[] = [];
@@ -231,6 +261,16 @@ test('a site with too few records says so itself and does not even connect', asy
     name: 'DataError',
     code: 'too-few-records',
     message: 'site C has 10 training records, but the study asks for at least 11 (data.minCount)',
+  });
+});
+
+test('a site with a target that rmsle cannot take says so itself and does not even connect', async () => {
+  const rmsle = planStudy({ counts: [30], network: { ...mlp, loss: 'rmsle' } });
+  rmsle.data[0]!.parts.val.labels.set([-0.5], 3);
+  const connect = () => Promise.reject(new Error('it must not connect'));
+  await expect(takePart(rmsle, 0, connect)).rejects.toMatchObject({
+    name: 'DataError',
+    message: expect.stringMatching(/site A: \d+ records have a target below zero, the first is .*use mse/),
   });
 });
 
