@@ -15,6 +15,9 @@ import type { Connection, Listener } from '../transport/index.ts';
 import { refuse } from './refuse.ts';
 import type { ServerSiteLink } from './site-link.ts';
 
+/** What a peer may send before its hello is accepted: many times a hello, and little even from as many peers as may be connected. */
+const strangerBytesMax = 4096;
+
 export interface AdmissionOptions {
   readonly plan: Plan;
   readonly planHash: string;
@@ -36,6 +39,7 @@ export async function admit(listener: Listener, options: AdmissionOptions): Prom
     for (;;) {
       const connection = await listener.accept(options.signal);
       if (!connection) return;
+      connection.boundInbound(strangerBytesMax);
       strangers.add(connection);
       const serving = greet(connection, options, () => strangers.delete(connection))
         .catch((error: unknown) => options.onRefused(connection.remote, messageOf(error), codeOf(error)))

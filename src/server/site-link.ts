@@ -121,6 +121,7 @@ export class ServerSiteLink {
     const { onState, site, planHash } = this.#options;
     if (this.#farewell) throw this.#farewell;
     const again = this.#session.resendFrom(peerPosition);
+    connection.boundInbound(undefined); // What a stranger may send is bounded.
     this.#connection = connection;
     this.#quietSince = this.#options.clock.nowMs();
     this.#greeting = this.#putAll(connection, [welcome(planHash, this.#session.position), ...again]);

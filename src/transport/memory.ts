@@ -59,6 +59,7 @@ class MemoryConnection implements Connection {
   bytesSent = 0;
   bytesReceived = 0;
   onClose: () => void = () => {};
+  #inboundLeft = Number.POSITIVE_INFINITY;
   readonly #limits: TransportLimits;
   readonly #gate: SendGate;
   readonly #inbox = new Inbox<Uint8Array<ArrayBuffer>>((frame) => this.#peer.#gate.leave(frame.byteLength));
@@ -81,6 +82,13 @@ class MemoryConnection implements Connection {
       () => {
         const peer = this.#peer;
         this.bytesSent += bytes;
+        peer.#inboundLeft -= bytes;
+        if (peer.#inboundLeft < 0) {
+          peer.#inbox.end(new TransportError('too-large', `${this.id} sent more than it may before it is known`));
+          peer.#end('the other end sent too much');
+          this.#end('the other end closed the connection: too much was sent');
+          return;
+        }
         peer.bytesReceived += bytes;
         peer.#inbox.put(joinFrame(frame, bytes));
       },
@@ -90,6 +98,10 @@ class MemoryConnection implements Connection {
 
   receive(signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
     return this.#inbox.take(signal);
+  }
+
+  boundInbound(bytesMax: number | undefined): void {
+    this.#inboundLeft = bytesMax ?? Number.POSITIVE_INFINITY;
   }
 
   async close(reason = 'closed'): Promise<void> {

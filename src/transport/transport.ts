@@ -51,6 +51,13 @@ export interface Connection extends AsyncDisposable {
   receive(signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined>;
 
   /**
+   * Bounds what the peer may send from here on, all together and with the transport's own framing: a peer that is not known yet is not
+   * trusted with a whole frame's memory. One that sends more loses the connection, and `receive` rejects with TransportError `too-large`;
+   * at most one read of the socket (64 KiB) is held of what it sent. `undefined` lifts the bound.
+   */
+  boundInbound(bytesMax: number | undefined): void;
+
+  /**
    * Closes in order: waiting sends reject with `closed`, frames not yet received here are dropped, `receive` gives `undefined`.
    * Resolves when the connection is gone. Never rejects; a second call waits for the first.
    */

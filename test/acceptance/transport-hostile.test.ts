@@ -68,6 +68,23 @@ describe('a WebSocket listener', () => {
     socket.destroy();
   });
 
+  test('holds next to nothing of what a peer sends beyond its bound', async () => {
+    const [socket, far] = await openRaw(listener);
+    far.boundInbound(4096);
+    // One frame within the transport's limit, announced and sent piece by piece.
+    socket.write(Uint8Array.from([0x82, 0xff, 0, 0, 0, 0, 0, 1, 0x80, 0, ...mask]));
+    const closed = once(socket, 'close');
+    for (let pieces = 0; pieces < 90 && !socket.destroyed; pieces++) {
+      socket.write(new Uint8Array(1000));
+      await wait(1);
+    }
+    await expectTransportError(far.receive(), 'too-large');
+    await closed;
+    expect(socket.bytesWritten).toBeLessThan(90_000);
+    expect(far.bytesReceived).toBe(0);
+    await far.close();
+  });
+
   test('tells a peer that sends text why it is dropped', async () => {
     const text = new WebSocket(listener.address, { perMessageDeflate: false });
     text.once('open', () => text.send('hello'));

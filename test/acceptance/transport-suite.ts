@@ -42,6 +42,30 @@ export function transportSuite(name: string, transport: TransportUnderTest): voi
       }
     });
 
+    test('a bound on what a peer may send holds for all its frames together, until it is lifted', async () => {
+      await using ends = await connectEnds();
+      ends.far.boundInbound(4 * kib);
+      await ends.near.send([filled(2 * kib, 1)]);
+      expectBytes(await ends.far.receive(), filled(2 * kib, 1));
+      ends.far.boundInbound(undefined);
+      await ends.near.send([filled(100 * kib, 2)]);
+      expectBytes(await ends.far.receive(), filled(100 * kib, 2));
+      ends.far.boundInbound(4 * kib);
+      await Promise.all([ends.near.send([filled(3 * kib, 3)]), ends.near.send([filled(3 * kib, 4)])]);
+      await expectTransportError(
+        (async () => {
+          while (await ends.far.receive());
+        })(),
+        'too-large',
+      );
+      await expectTransportError(
+        (async () => {
+          for (;;) await ends.near.send([filled(kib, 5)]);
+        })(),
+        'closed',
+      );
+    });
+
     test('a frame of several parts arrives as one, aligned to 64 bytes, whatever its size', async () => {
       const frameBytesMax = 3_000_000;
       await using ends = await connectEnds({ frameBytesMax });

@@ -37,6 +37,7 @@ export function counting(connection: Connection, passed: Passed[]): Connection {
       if (frame) note('down', frame);
       return frame;
     },
+    boundInbound: (bytesMax) => connection.boundInbound(bytesMax),
     close: (reason) => connection.close(reason),
     [Symbol.asyncDispose]: () => connection.close(),
   };

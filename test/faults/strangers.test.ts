@@ -129,6 +129,19 @@ describe('a study over WebSockets', () => {
     });
   });
 
+  test('a first frame that is larger than any hello is not read to its end', async () => {
+    const outcome = await runBeside(async (url) => {
+      for (const bytes of [5000, 60_000_000]) {
+        const connection = await connectWebSocket(url);
+        // Small ones are taken by the socket's buffers at once; of a large one the connection breaks beneath.
+        await connection.send([new Uint8Array(bytes)]).catch(() => undefined);
+        expect(await received(connection)).toBeUndefined();
+        await connection.close();
+      }
+    });
+    expect(outcome.tally['refused too-large']).toBe(2);
+  });
+
   test('a flood of hellos is refused one by one while the study goes on', async () => {
     let sent = 0;
     const outcome = await runBeside(async (url, letIn, server) => {

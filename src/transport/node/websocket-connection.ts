@@ -35,6 +35,8 @@ export class WebSocketConnection implements Connection {
   #bytesReadBefore = 0;
   #missedHeartbeats = 0;
   #closing = false;
+  #inboundLeft = Number.POSITIVE_INFINITY;
+  readonly #count = (chunk: Buffer): void => this.#counted(chunk.byteLength);
   #failure: TransportError | undefined;
 
   /** Takes over an open `webSocket` and the socket under it. `masked` says that this end is the client. */
@@ -69,6 +71,13 @@ export class WebSocketConnection implements Connection {
     return this.#inbox.take(signal);
   }
 
+  boundInbound(bytesMax: number | undefined): void {
+    this.#socket.off('data', this.#count);
+    this.#inboundLeft = bytesMax ?? Number.POSITIVE_INFINITY;
+    // Before `ws` hears of the bytes: it would keep them until their frame is whole. A listener put first does not make the socket flow.
+    if (bytesMax !== undefined) this.#socket.prependListener('data', this.#count);
+  }
+
   close(reason = ''): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
@@ -95,6 +104,13 @@ export class WebSocketConnection implements Connection {
     // An empty write marks the end of the frame's bytes: its callback comes when all of them have left.
     socket.write('', () => this.#gate.leave(bytes));
     socket.uncork();
+  }
+
+  #counted(bytes: number): void {
+    this.#inboundLeft -= bytes;
+    if (this.#inboundLeft >= 0) return;
+    this.#failure ??= new TransportError('too-large', `${this.remote} sent more than it may before it is known`);
+    this.#webSocket.terminate();
   }
 
   #arrived(data: Buffer<ArrayBuffer>, isBinary: boolean): void {
