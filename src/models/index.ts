@@ -1,5 +1,6 @@
 export * from './network.ts';
 export * from './named-network.ts';
 export * from './initialise.ts';
-export { networkFromModel, type ModelCuts } from './model-network.ts';
+export { cutAt, cutsOf, cutsWithHead } from './cuts.ts';
+export { networkFromModel } from './model-network.ts';
 export { startFromModel } from './start-from-model.ts';

@@ -2,7 +2,7 @@
 // each message costs, who learns what) is written down. A site that holds the plan compiles the same graphs again.
 
 import { ConfigError } from '../base/index.ts';
-import { namedNetwork, type Network, networkFromModel, startFromModel } from '../models/index.ts';
+import { cutAt, cutsWithHead, namedNetwork, type Network, networkFromModel, startFromModel } from '../models/index.ts';
 import { graphHash, readModel } from '../onnx/index.ts';
 import { checkChoices, type LossKind, partsAtSite, type Plan, serverKnowsSegment } from '../protocol/index.ts';
 import { elementCount } from '../tensor/index.ts';
@@ -53,6 +53,7 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
     );
   }
   const network = networkOf(settings.network);
+  requireTrunk(network, settings.choices.labels);
   const { choices, training, task } = settings;
   const { loss } = settings.network;
   const study = compileStudy({
@@ -106,7 +107,18 @@ function networkOf(settings: PlanSettings['network']): Network {
   }
   const seeded = namedNetwork(name, options);
   const network = start ? startFromModel(seeded, readModel(start.bytes), { partial: true }) : seeded;
-  return { ...network, cut: cut ?? network.cut, headCut: headCut ?? network.headCut };
+  return cutAt(network, { cut, headCut });
+}
+
+/** With the labels at the sites there must be a trunk between the cut and the head. Throws ConfigError. */
+function requireTrunk(network: Network, labels: Plan['choices']['labels']): void {
+  const { name, cut, headCut } = network;
+  if (labels !== 'site' || cut !== headCut) return;
+  const earlier = cutsWithHead(network);
+  throw new ConfigError(
+    'bad-study',
+    `network ${name}: after the cut at "${cut}" too little is left for a trunk and a head, which labels: site needs; ${earlier.length > 0 ? `cut at ${earlier.join(', ')}, or set` : 'set'} labels: server`,
+  );
 }
 
 /** Who learns what, in plain words: shown before a site takes part. */
