@@ -31,7 +31,10 @@ export function inferNode(node: Node, scope: InferenceScope, opset: number): rea
   const rule = node.domain === '' ? rules.get(node.op) : undefined;
   if (!rule) {
     const operator = node.domain === '' ? node.op : `${node.domain}.${node.op}`;
-    throw new EngineError('unsupported-operator', `node ${node.name}: Septum does not know the operator ${operator}`);
+    throw new EngineError(
+      'unsupported-operator',
+      `node ${node.name} (${operator}): Septum does not know this operator, so not the shape of what it makes; replace the node by operators that it knows, or export the network without it`,
+    );
   }
   return rule(new Call(node, scope, opset));
 }
