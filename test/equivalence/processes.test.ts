@@ -14,15 +14,12 @@ import { compileParties, Parties, type Party, removeCompiled, serverResult, site
 beforeAll(compileParties);
 afterAll(removeCompiled);
 
-const lawful: readonly (TestStudy & { name: string; tolerance: number })[] = [
-  {
-    name: 'lipid-mlp',
-    tolerance: 1e-5,
-    seed: 3,
-    network: mlp,
-    counts: [140, 40, 20],
-    training: { epochs: 5, learningRate: 0.05, select: 'last' },
-  },
+const lipid = { seed: 3, network: mlp, training: { epochs: 5, learningRate: 0.05, select: 'last' } } as const;
+const lawful: readonly (TestStudy & { name: string; counts: readonly number[]; tolerance: number })[] = [
+  ...[[140, 40, 20], [200], [67, 67, 66], [120, 20, 20, 20, 20]].map((counts) => ({
+    ...{ name: 'lipid-mlp', tolerance: 1e-5, counts },
+    ...lipid,
+  })),
   {
     name: 'ct-cnn',
     tolerance: 1e-4,
@@ -33,26 +30,31 @@ const lawful: readonly (TestStudy & { name: string; tolerance: number })[] = [
   },
 ];
 
-describe('a server and three sites as processes', () => {
-  it.each(lawful)('train $name as in memory bit for bit, and as the uncut network', async ({ tolerance, ...test }) => {
-    await using parties = await Parties.open(test);
-    const sites = await Promise.all([0, 1, 2].map((index) => siteResult(parties.site(index))));
-    const server = await serverResult(parties.server);
+describe('a server and its sites as processes', () => {
+  const ofRatio = lawful.map((test) => ({ ...test, ratio: test.counts.join(':') }));
+  it.each(ofRatio)(
+    'train $name with sites of $ratio records as in memory bit for bit, and as the uncut network',
+    async ({ tolerance, ...test }) => {
+      await using parties = await Parties.open(test);
+      const sites = await Promise.all(test.counts.map((_, index) => siteResult(parties.site(index))));
+      const server = await serverResult(parties.server);
 
-    const inMemory = await runInMemory(planStudy(test));
-    expect(server.steps).toBe(50);
-    expectSameBits(server.trunk, inMemory.server.trunk, 'trunk');
-    for (const [index, site] of sites.entries())
-      expectSameBits(site.segment, inMemory.sites[index]!.segment, `segment of site ${index}`);
-    expect(server.history).toEqual(inMemory.server.history);
-    expect([server.bytesUp, server.bytesDown]).toEqual([inMemory.server.bytesUp, inMemory.server.bytesDown]);
+      const inMemory = await runInMemory(planStudy(test));
+      expect(server.steps).toBe(50);
+      expectSameBits(server.trunk, inMemory.server.trunk, 'trunk');
+      for (const [index, site] of sites.entries())
+        expectSameBits(site.segment, inMemory.sites[index]!.segment, `segment of site ${index}`);
+      expect(server.history).toEqual(inMemory.server.history);
+      expect([server.bytesUp, server.bytesDown]).toEqual([inMemory.server.bytesUp, inMemory.server.bytesDown]);
 
-    await using engine = await openEngine({ placement: 'inline', threads: 1 });
-    const planned = planStudy(test);
-    const uncut = await trainUncut(planned, engine, uncutUnion);
-    expectLearnt(uncut, tolerance);
-    expectSameNetwork(splitParameters(planned.plan, { ...inMemory, server, sites }, 0), uncut.end, tolerance);
-  });
+      await using engine = await openEngine({ placement: 'inline', threads: 1 });
+      const planned = planStudy(test);
+      const uncut = await trainUncut(planned, engine, uncutUnion);
+      expectLearnt(uncut, tolerance);
+      for (const site of sites.keys())
+        expectSameNetwork(splitParameters(planned.plan, { ...inMemory, server, sites }, site), uncut.end, tolerance);
+    },
+  );
 });
 
 it('a site that is started again before all sites are there takes part as if nothing had been', async () => {
