@@ -104,10 +104,22 @@ describe('classWeights: balanced', () => {
     }));
 });
 
-it('two runs end with the same bits, figures and bytes', async () => {
-  const test: TestStudy = { network: smallCnn, counts: [20, 13, 7], training: { batch: 9, sampling: 'global' } };
+it.each<{ what: string; choices: Partial<Choices>; training: Training }>([
+  { what: 'union', choices: {}, training: { sampling: 'global' } },
+  {
+    what: 'turns',
+    choices: { order: 'turns', segments: 'average' },
+    training: { turnOrder: 'shuffled', turnSteps: 1 },
+  },
+  { what: 'averaged', choices: { order: 'none', trunk: 'averaged', segments: 'average' }, training: { roundSteps: 2 } },
+  { what: 'detached', choices: { when: 'detached', order: 'none' }, training: { augmentPasses: 1 } },
+])('two runs of $what end with the same bits, figures and bytes', async ({ choices, training }) => {
+  const test: TestStudy = { network: smallCnn, counts: [20, 13, 7], choices, training: { batch: 9, ...training } };
   const [one, other] = [await runInMemory(planStudy(test)), await runInMemory(planStudy(test))];
   expectSameBits(other.server.trunk, one.server.trunk, 'trunk');
+  for (const [site, state] of one.siteStates.entries())
+    expectSameBits(other.siteStates[site], state, `what site ${site} has, slots included`);
+  expectSameBits(other.commits.at(-1)!.tensors, one.commits.at(-1)!.tensors, 'commit');
   expect(other.server.history).toEqual(one.server.history);
   expect(other.server.test).toEqual(one.server.test);
   expect([other.server.bytesUp, other.server.bytesDown]).toEqual([one.server.bytesUp, one.server.bytesDown]);
