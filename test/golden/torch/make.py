@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes PyTorch's own numbers, which the tests of src/autodiff hold their graphs to: golden.json and ct-cnn.json.
+"""Writes PyTorch's own numbers, which the tests of src/autodiff and test/equivalence hold their graphs to: golden.json and ct-cnn.json.
 
 Needs Debian's python3-torch (1.13, CPU). Run it in this folder: python3 make.py [ct-cnn]. It draws from fixed seeds; numbers are float32.
 """
