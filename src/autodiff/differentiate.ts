@@ -34,7 +34,7 @@ function reachedFrom(builder: GraphBuilder, nodes: readonly Node[], wrt: readonl
  * Appends to `builder` the nodes that compute, for each value of `wrt`, the derivative of Σ seed·value over the seeds, and returns
  * the gradients' names by `wrt` value; each has its value's shape. Only nodes that were there before are differentiated; what does not lead from
  * `wrt` to a seed is left out; a value that no seed depends on gets zeros. Several uses of a value add up. `wrt` may name inputs, initializers and values between: the gradient
- * of the latter is the total one. Gradients are float32, but for those of `inDouble`.
+ * of the latter is the total one. Gradients are float32, but for those of `inDouble`; on the way a float64 value's is float64.
  *
  * @param inDouble parameters (values that do not depend on the batch) whose gradients are added up over records in float64 and stay float64,
  * so that a sum over parts of a batch, rounded to float32 once, has the bits of the sum over the whole batch. Convolutions and products with
@@ -66,12 +66,14 @@ export function differentiate(
     else parts.set(value, [gradient]);
   };
   const sums = new Map<string, string>();
+  /** What a rule reckons in: a gradient has its value's own width, so that the two can be multiplied. */
+  const floatOf = (value: string) => (builder.typeOf(value).dtype === 'float64' ? 'float64' : 'float32');
   const gradientOf = (value: string): string | undefined => {
     const known = sums.get(value);
     if (known !== undefined) return known;
     const list = parts.get(value);
     if (!list) return undefined;
-    const sum = ops.total(list.map((part) => ops.cast(part, double.has(value) ? 'float64' : 'float32')));
+    const sum = ops.total(list.map((part) => ops.cast(part, double.has(value) ? 'float64' : floatOf(value))));
     sums.set(value, sum);
     return sum;
   };
@@ -90,7 +92,7 @@ export function differentiate(
     if (!node.inputs.some((input) => reached.has(input))) continue;
     const gradients = node.outputs.map((output) => {
       const gradient = reached.has(output) ? gradientOf(output) : undefined;
-      return gradient === undefined || passesOn.has(node.op) ? gradient : ops.cast(gradient, 'float32');
+      return gradient === undefined || passesOn.has(node.op) ? gradient : ops.cast(gradient, floatOf(output));
     });
     const first = gradients.find((gradient) => gradient !== undefined);
     if (first === undefined) continue;

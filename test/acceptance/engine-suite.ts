@@ -360,7 +360,8 @@ export function engineSuite(name: string, under: EngineUnderTest): void {
       expect(sameBytes(await train(), first)).toBe(true);
     });
 
-    test.skipIf(under.blocks)('the caller goes on while a run takes its time', async () => {
+    const why = under.blocks ? ' (skipped: this engine runs on the thread of its caller)' : '';
+    test.skipIf(under.blocks)(`the caller goes on while a run takes its time${why}`, async () => {
       await using engine = await under.open();
       const graph = await engine.load(long());
       let ticks = 0;

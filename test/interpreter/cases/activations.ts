@@ -1,4 +1,4 @@
-// Functions of each element, and Softmax. Corners are kept away from; ties.test.ts says what holds on them.
+// Functions of each element, and Softmax. Corners are kept away from; corners.test.ts says what holds on them.
 
 import { float, int, text, type Attribute, type Dim } from '../../../src/onnx/index.ts';
 import {

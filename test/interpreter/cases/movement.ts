@@ -1,6 +1,6 @@
 // Operators that move, cut, join and repeat elements.
 
-import { int, ints, text, type Dim } from '../../../src/onnx/index.ts';
+import { codeOfDType, int, ints, text, type Dim } from '../../../src/onnx/index.ts';
 import { float32, int64 } from '../../../src/tensor/index.ts';
 import type { GradientCase, Scenario } from '../scenario.ts';
 
@@ -231,6 +231,14 @@ const cast: GradientCase = {
   build: (s) => s.add('Mul', [s.add('Cast', [s.input(someDims(s))], { to: int(1) }), s.builder.scalar(3)]),
 };
 
+const castWider: GradientCase = {
+  title: 'Cast: from float32 to float64 and back',
+  build: (s) => {
+    const wide = s.add('Cast', [s.input(someDims(s))], { to: int(codeOfDType('float64')) });
+    return s.add('Mul', [s.add('Cast', [s.add('Mul', [wide, wide])], { to: int(1) }), s.builder.scalar(3)]);
+  },
+};
+
 const dropout: GradientCase = {
   title: 'Dropout: inference',
   build: (s) => s.add('Dropout', s.flag() ? [s.input(someDims(s)), s.builder.scalar(0.5)] : [s.input(someDims(s))]),
@@ -264,6 +272,7 @@ export const movementCases: readonly GradientCase[] = [
   embedding,
   resize,
   cast,
+  castWider,
   dropout,
   depthToSpace,
 ];
