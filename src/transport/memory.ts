@@ -85,8 +85,7 @@ class MemoryConnection implements Connection {
         peer.#inboundLeft -= bytes;
         if (peer.#inboundLeft < 0) {
           peer.#inbox.end(new TransportError('too-large', `${this.id} sent more than it may before it is known`));
-          peer.#end('the other end sent too much');
-          this.#end('the other end closed the connection: too much was sent');
+          queueMicrotask(() => this.#gate.leave(bytes));
           return;
         }
         peer.bytesReceived += bytes;
@@ -101,7 +100,7 @@ class MemoryConnection implements Connection {
   }
 
   boundInbound(bytesMax: number | undefined): void {
-    this.#inboundLeft = bytesMax ?? Number.POSITIVE_INFINITY;
+    if (this.#inboundLeft >= 0) this.#inboundLeft = bytesMax ?? Number.POSITIVE_INFINITY;
   }
 
   async close(reason = 'closed'): Promise<void> {

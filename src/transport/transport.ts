@@ -52,8 +52,9 @@ export interface Connection extends AsyncDisposable {
 
   /**
    * Bounds what the peer may send from here on, all together and with the transport's own framing: a peer that is not known yet is not
-   * trusted with a whole frame's memory. One that sends more loses the connection, and `receive` rejects with TransportError `too-large`;
-   * at most one read of the socket (64 KiB) is held of what it sent. `undefined` lifts the bound.
+   * trusted with a whole frame's memory. One that sends more is heard no more: `receive` rejects with TransportError `too-large`, what else
+   * comes is thrown away, and at most one read of the socket (64 KiB) was held. This end may still say why, and must close. `undefined`
+   * lifts a bound that was kept.
    */
   boundInbound(bytesMax: number | undefined): void;
 

@@ -58,6 +58,11 @@ export function transportSuite(name: string, transport: TransportUnderTest): voi
         })(),
         'too-large',
       );
+      // What else it sends is thrown away; this end can say why, and closes.
+      for (let frames = 0; frames < 20; frames++) await ends.near.send([filled(100 * kib, 5)]);
+      await ends.far.send([filled(10, 6)]);
+      expectBytes(await ends.near.receive(), filled(10, 6));
+      await ends.far.close();
       await expectTransportError(
         (async () => {
           for (;;) await ends.near.send([filled(kib, 5)]);

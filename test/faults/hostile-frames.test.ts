@@ -154,7 +154,7 @@ test(
     console.table(injector.hits);
 
     expect(injector.pastDecoder).toBeGreaterThanOrEqual(injector.injected / 2);
-    // Every bad frame was answered by a refusal with one of the protocol's codes, and each party saw as many.
+    // Every bad frame was answered by a refusal with one of the protocol's codes (a first frame larger than any hello: the transport's), and each party saw as many.
     const codes = [
       'bad-frame',
       'bad-version',
@@ -164,6 +164,7 @@ test(
       'out-of-order',
       'plan-mismatch',
       'unknown-site',
+      'too-large',
     ];
     for (const direction of ['up', 'down'] as const)
       expect(codes).toEqual(expect.arrayContaining(Object.keys(injector.refusals[direction])));

@@ -72,6 +72,7 @@ export class WebSocketConnection implements Connection {
   }
 
   boundInbound(bytesMax: number | undefined): void {
+    if (this.#inboundLeft < 0) return;
     this.#socket.off('data', this.#count);
     this.#inboundLeft = bytesMax ?? Number.POSITIVE_INFINITY;
     // Before `ws` hears of the bytes: it would keep them until their frame is whole. A listener put first does not make the socket flow.
@@ -85,6 +86,8 @@ export class WebSocketConnection implements Connection {
       this.#inbox.clear();
       this.#webSocket.resume();
       this.#webSocket.close(1000, shorten(reason));
+      // The answer of a peer that is heard no more does not arrive.
+      if (this.#inboundLeft < 0) this.#socket.end();
     }
     return this.#gone;
   }
@@ -109,8 +112,9 @@ export class WebSocketConnection implements Connection {
   #counted(bytes: number): void {
     this.#inboundLeft -= bytes;
     if (this.#inboundLeft >= 0) return;
-    this.#failure ??= new TransportError('too-large', `${this.remote} sent more than it may before it is known`);
-    this.#webSocket.terminate();
+    this.#inbox.end(new TransportError('too-large', `${this.remote} sent more than it may before it is known`));
+    // `ws` hears no more either; the socket flows on, into nothing.
+    this.#socket.removeAllListeners('data').resume();
   }
 
   #arrived(data: Buffer<ArrayBuffer>, isBinary: boolean): void {
