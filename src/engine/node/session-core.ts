@@ -1,7 +1,7 @@
 // What an engine does where it computes: a table of loaded graphs, the resident tensors, and runs. It has one caller (the engine's
 // thread, or InlineEngine), which makes one call at a time and waits for it. `session.run` computes synchronously inside.
 
-import { InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node';
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { assert, EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
 import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, isBatched, type Declaration, type Given } from './check-run.ts';
@@ -10,8 +10,7 @@ import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './
 import { batchOf, LoweredSession } from './lowered.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
-import { sessionOptions } from './session-options.ts';
-import { Trial } from './trial.ts';
+import { SessionMaker } from './session-maker.ts';
 import type { UnitsRun } from './units-run.ts';
 
 interface LoadedSession extends Declaration {
@@ -34,6 +33,7 @@ interface OpenRun {
 export class SessionCore {
   readonly #settings: CoreSettings;
   readonly #gate: ExitGate;
+  readonly #sessions: SessionMaker;
   readonly #graphs = new Map<number, LoadedSession>();
   readonly #residents = new Residents();
   readonly #open = new Map<number, OpenRun>();
@@ -42,6 +42,7 @@ export class SessionCore {
   constructor(settings: CoreSettings, gate = new ExitGate(gateWords())) {
     this.#settings = settings;
     this.#gate = gate;
+    this.#sessions = new SessionMaker(settings, gate);
   }
 
   /**
@@ -52,9 +53,9 @@ export class SessionCore {
     const { id, name, inputs, outputs, optional, lowered: form } = file;
     const loweredBytes = form ? bytesOfForm(form) : 0;
     this.#checkRoom(file.bytes.byteLength + loweredBytes, 'load-failed', `graph ${name}`);
-    const tried = form && (await this.#openTried(file, form));
+    const tried = form && (await this.#sessions.tried(file, form));
     const lowered = typeof tried === 'string' ? undefined : tried;
-    const standard = lowered ? undefined : await this.#openSession(name, file.bytes, 'standard');
+    const standard = lowered ? undefined : await this.#sessions.open(name, file.bytes, 'standard');
     const kept = lowered ? file : { ...file, lowered: undefined };
     const fileBytes = file.bytes.byteLength + (lowered ? loweredBytes : 0);
     this.#graphs.set(id, { file: kept, name, inputs, outputs, optional, fileBytes, standard, lowered });
@@ -68,7 +69,7 @@ export class SessionCore {
     assert(form, 'a graph whose units other threads take is lowered');
     const fileBytes = bytesOfForm(form);
     this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
-    const lowered = await this.#openLowered(file, form);
+    const lowered = await this.#sessions.lowered(file, form);
     this.#graphs.set(id, { file, name, inputs, outputs, optional, fileBytes, standard: undefined, lowered });
     this.#fileBytes += fileBytes;
   }
@@ -177,88 +178,12 @@ export class SessionCore {
   }
 
   async #release({ standard, lowered }: LoadedSession): Promise<void> {
-    if (standard) await this.#close(standard);
+    if (standard) await this.#sessions.close(standard);
     await lowered?.release();
   }
 
-  async #close(session: InferenceSession): Promise<void> {
-    await this.#gate.through(() => session.release());
-  }
-
-  /** The lowered graph's session when it gives what the graph itself gives on random values, else why not. */
-  async #openTried(file: GraphFile, form: LoweredFile): Promise<LoweredSession | string> {
-    let refusal = '';
-    // Rounding can turn a maximum on which much hangs in a small graph; what is wrong differs on other values, too.
-    for (const seed of [1, 2]) {
-      let trial: Trial | undefined;
-      let lowered: LoweredSession | undefined;
-      try {
-        trial = await this.#trialOf(file, seed);
-        lowered = await this.#openLowered(file, form);
-        const difference = await trial.difference(lowered);
-        if (difference !== undefined) refusal = difference;
-        else {
-          // A session never gives back what a run took, and a trial's outputs lie in it: a step's go to residents.
-          await lowered.release();
-          lowered = undefined;
-          return await this.#openLowered(file, form);
-        }
-      } catch (error) {
-        refusal = messageOf(error);
-      } finally {
-        trial?.release();
-      }
-      await lowered?.release();
-    }
-    return refusal;
-  }
-
-  /** Runs the graph itself. Its session is freed before the lowered one is made, because each may need as much memory as a step. */
-  async #trialOf(file: GraphFile, seed: number): Promise<Trial> {
-    const standard = await this.#openSession(file.name, file.bytes, 'standard');
-    try {
-      return await this.#gate.through(() => Trial.of(standard, file, seed));
-    } finally {
-      await this.#close(standard);
-    }
-  }
-
-  async #openLowered(file: GraphFile, form: LoweredFile): Promise<LoweredSession> {
-    const { name } = file;
-    const { units } = form;
-    const opened: InferenceSession[] = [];
-    const open = async (bytes: Uint8Array<ArrayBuffer>, kind: 'standard' | 'lowered', threads?: number) => {
-      const session = await this.#openSession(name, bytes, kind, threads);
-      opened.push(session);
-      return session;
-    };
-    try {
-      const records = await open(form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
-      const prepare = units?.prepare && (await open(units.prepare, 'standard', units.spread ? 1 : undefined));
-      const rest = units && units.rest.length > 0 ? await open(units.rest, 'standard') : undefined;
-      return new LoweredSession(file, form, { records, prepare, rest }, (call) => this.#gate.through(call));
-    } catch (error) {
-      for (const session of opened) await this.#close(session);
-      throw error;
-    }
-  }
-
-  async #openSession(
-    name: string,
-    bytes: Uint8Array<ArrayBuffer>,
-    form: 'standard' | 'lowered',
-    threads = this.#settings.threads,
-  ): Promise<InferenceSession> {
-    const options = sessionOptions({ ...this.#settings, threads }, form);
-    try {
-      return await this.#gate.through(() => InferenceSession.create(bytes, options));
-    } catch (cause) {
-      throw loadError(name, cause);
-    }
-  }
-
   async #standardOf(graph: LoadedSession): Promise<InferenceSession> {
-    graph.standard ??= await this.#openSession(graph.name, graph.file.bytes, 'standard');
+    graph.standard ??= await this.#sessions.open(graph.name, graph.file.bytes, 'standard');
     return graph.standard;
   }
 
@@ -371,20 +296,4 @@ function resultOf(graph: Declaration, results: InferenceSession.OnnxValueMapType
   const value = results[name];
   if (!value) throw failed(graph, `ONNX Runtime gave no output "${name}"`);
   return value;
-}
-
-// ONNX Runtime has no error codes in JavaScript; these words have stood in its messages for years.
-const unknownOperator = /No Op registered for|No opset import for|Could not find an implementation for/;
-
-function loadError(name: string, cause: unknown): EngineError {
-  const message = messageOf(cause);
-  if (unknownOperator.test(message))
-    return new EngineError(
-      'unsupported-operator',
-      `graph ${name}: ONNX Runtime lacks an operator that it uses: ${message}`,
-      {
-        cause,
-      },
-    );
-  return new EngineError('load-failed', `graph ${name}: ONNX Runtime could not load it: ${message}`, { cause });
 }

@@ -1,0 +1,113 @@
+// Makes ONNX Runtime's sessions of a graph's files, and tries a lowered form against the graph itself before it takes its place.
+
+import { InferenceSession } from 'onnxruntime-node';
+import { EngineError, messageOf } from '../../base/index.ts';
+import type { ExitGate } from './exit-gate.ts';
+import { LoweredSession } from './lowered.ts';
+import type { CoreSettings, GraphFile, LoweredFile } from './messages.ts';
+import { sessionOptions } from './session-options.ts';
+import { Trial } from './trial.ts';
+
+export class SessionMaker {
+  readonly #settings: CoreSettings;
+  readonly #gate: ExitGate;
+
+  constructor(settings: CoreSettings, gate: ExitGate) {
+    this.#settings = settings;
+    this.#gate = gate;
+  }
+
+  /** A session of a file, with the engine's threads unless told otherwise. Throws EngineError `unsupported-operator` or `load-failed`. */
+  async open(
+    name: string,
+    bytes: Uint8Array<ArrayBuffer>,
+    form: 'standard' | 'lowered',
+    threads = this.#settings.threads,
+  ): Promise<InferenceSession> {
+    const options = sessionOptions({ ...this.#settings, threads }, form);
+    try {
+      return await this.#gate.through(() => InferenceSession.create(bytes, options));
+    } catch (cause) {
+      throw loadError(name, cause);
+    }
+  }
+
+  async close(session: InferenceSession): Promise<void> {
+    await this.#gate.through(() => session.release());
+  }
+
+  /** The lowered graph's session when it gives what the graph itself gives on random values, else why not. */
+  async tried(file: GraphFile, form: LoweredFile): Promise<LoweredSession | string> {
+    let refusal = '';
+    // Rounding can turn a maximum on which much hangs in a small graph; what is wrong differs on other values, too.
+    for (const seed of [1, 2]) {
+      let trial: Trial | undefined;
+      let lowered: LoweredSession | undefined;
+      try {
+        trial = await this.#trialOf(file, seed);
+        lowered = await this.lowered(file, form);
+        const difference = await trial.difference(lowered);
+        if (difference !== undefined) refusal = difference;
+        else {
+          // A session never gives back what a run took, and a trial's outputs lie in it: a step's go to residents.
+          await lowered.release();
+          lowered = undefined;
+          return await this.lowered(file, form);
+        }
+      } catch (error) {
+        refusal = messageOf(error);
+      } finally {
+        trial?.release();
+      }
+      await lowered?.release();
+    }
+    return refusal;
+  }
+
+  /** Runs the graph itself. Its session is freed before the lowered one is made, because each may need as much memory as a step. */
+  async #trialOf(file: GraphFile, seed: number): Promise<Trial> {
+    const standard = await this.open(file.name, file.bytes, 'standard');
+    try {
+      return await this.#gate.through(() => Trial.of(standard, file, seed));
+    } finally {
+      await this.close(standard);
+    }
+  }
+
+  /** The sessions of a lowered form, untried; without a rest where the file has none. */
+  async lowered(file: GraphFile, form: LoweredFile): Promise<LoweredSession> {
+    const { name } = file;
+    const { units } = form;
+    const opened: InferenceSession[] = [];
+    const open = async (bytes: Uint8Array<ArrayBuffer>, kind: 'standard' | 'lowered', threads?: number) => {
+      const session = await this.open(name, bytes, kind, threads);
+      opened.push(session);
+      return session;
+    };
+    try {
+      const records = await open(form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
+      const prepare = units?.prepare && (await open(units.prepare, 'standard', units.spread ? 1 : undefined));
+      const rest = units && units.rest.length > 0 ? await open(units.rest, 'standard') : undefined;
+      return new LoweredSession(file, form, { records, prepare, rest }, (call) => this.#gate.through(call));
+    } catch (error) {
+      for (const session of opened) await this.close(session);
+      throw error;
+    }
+  }
+}
+
+// ONNX Runtime has no error codes in JavaScript; these words have stood in its messages for years.
+const unknownOperator = /No Op registered for|No opset import for|Could not find an implementation for/;
+
+function loadError(name: string, cause: unknown): EngineError {
+  const message = messageOf(cause);
+  if (unknownOperator.test(message))
+    return new EngineError(
+      'unsupported-operator',
+      `graph ${name}: ONNX Runtime lacks an operator that it uses: ${message}`,
+      {
+        cause,
+      },
+    );
+  return new EngineError('load-failed', `graph ${name}: ONNX Runtime could not load it: ${message}`, { cause });
+}
