@@ -7,7 +7,7 @@ import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, isBatched, type Declaration, type Given } from './check-run.ts';
 import { ExitGate, gateWords } from './exit-gate.ts';
 import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './messages.ts';
-import { batchOf, LoweredSession } from './lowered.ts';
+import { batchOf, type LoweredSession } from './lowered.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
 import { SessionMaker } from './session-maker.ts';
