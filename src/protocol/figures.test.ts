@@ -125,7 +125,15 @@ describe('a report', () => {
   describe('of values', () => {
     const values: ReportStatistics = {
       ...emptyStatistics(),
-      ...{ reported: 1, n: 3, loss: 1, rmse: 2, mae: 1, r2: -8, nNegative: 3, targetMean: -1e6, targetSquares: 0 },
+      reported: 1,
+      n: 3,
+      loss: 1,
+      rmse: 2,
+      mae: 1,
+      r2: -8,
+      nNegative: 3,
+      targetMean: -1e6,
+      targetSquares: 0,
     };
     const read = (statistics: ReportStatistics) =>
       readReport(

@@ -47,7 +47,7 @@ it.each(networkNames)('%s can be cut where it is cut unless told', (name) => {
 });
 
 describe('a cut that cannot be is refused, in words that say what can', () => {
-  const refused = (test: TestStudy, words: RegExp) => {
+  const expectRefused = (test: TestStudy, words: RegExp) => {
     expect(() => planStudy(test)).toThrow(ConfigError);
     expect(() => planStudy(test)).toThrow(words);
   };
@@ -56,7 +56,7 @@ describe('a cut that cannot be is refused, in words that say what can', () => {
   const [first, second, third, last] = cutsOf(namedNetwork('lipid-mlp')) as [string, string, string, string];
 
   it.each(['nowhere', 'x', 'y', 'fc1.weight'])('%s', (cut) =>
-    refused(
+    expectRefused(
       at(cut),
       new RegExp(
         `^network lipid-mlp: it cannot be cut at "${cut}"; it can at ${[first, second, third, last].join(', ')}$`,
@@ -66,14 +66,14 @@ describe('a cut that cannot be is refused, in words that say what can', () => {
 
   it('a head that begins where the segment ends, or with nothing to learn', () => {
     for (const headCut of [second, 'y', 'nowhere'])
-      refused(
+      expectRefused(
         { ...at(second, headCut), ...site },
         new RegExp(`^network lipid-mlp: its head cannot begin at "${headCut}"; it can at ${third}, ${last}$`),
       );
   });
 
   it('too late for a trunk and a head', () =>
-    refused(
+    expectRefused(
       { ...at(last), ...site },
       new RegExp(
         `^network lipid-mlp: after the cut at "${last}" too little is left .*; cut at ${first}, ${second}, or set labels: server$`,

@@ -17,7 +17,9 @@ afterAll(removeCompiled);
 const lipid = { seed: 3, network: mlp, training: { epochs: 5, learningRate: 0.05, select: 'last' } } as const;
 const lawful: readonly (TestStudy & { name: string; counts: readonly number[]; tolerance: number })[] = [
   ...[[140, 40, 20], [200], [67, 67, 66], [120, 20, 20, 20, 20]].map((counts) => ({
-    ...{ name: 'lipid-mlp', tolerance: 1e-5, counts },
+    name: 'lipid-mlp',
+    tolerance: 1e-5,
+    counts,
     ...lipid,
   })),
   {
