@@ -1,4 +1,5 @@
-// What a lowering decides before it writes anything: which operations of a graph it takes over, and which values it keeps in blocks.
+// What a lowering decides before it writes anything: which operations of a graph it takes over, and which values it keeps
+// in its own layout.
 
 import {
   type Dim,
@@ -12,39 +13,42 @@ import {
   type ValueType,
 } from '../onnx/index.ts';
 
-/** A convolution that the blocked kernels can do. */
-export interface BlockedConv {
-  readonly node: Node;
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: readonly [number, number];
-  readonly strides: readonly number[];
-  /** Top, left, bottom, right. */
-  readonly pads: readonly number[];
-  readonly outSize: readonly [number, number];
-  /** The input stays as it is: it has fewer channels than a block. */
-  readonly plainInput: boolean;
+/** What a lowering can compute in its layout. */
+export interface Taking<C extends TakenConv> {
+  /** A convolution as the lowering knows it; undefined where it does not take it. */
+  conv(node: Node, types: ReadonlyMap<string, ValueType>): C | undefined;
+  /** Whether it can compute what the hint says, its pool's forward pass aside. */
+  hint(hint: Hint, types: ReadonlyMap<string, ValueType>): boolean;
+  /** Whether a convolution, its Relu and a maximum of 2 x 2 can be one operation. */
+  phases(conv: C, types: ReadonlyMap<string, ValueType>): boolean;
+  /** Whether a value [N, …dims] of three such dimensions can be in the layout. */
+  fits(dims: readonly number[]): boolean;
+  /** Whether any other pool can be computed in the layout. */
+  readonly pools: boolean;
 }
 
-/** Conv, Relu and a pool of 2 x 2 that are one operation: four convolutions, one for each place in the pool's window. */
-export interface PhasedPool {
-  readonly conv: BlockedConv;
+export interface TakenConv {
+  readonly node: Node;
+}
+
+/** Conv, Relu and a pool of 2 x 2 that are one operation: the four places in the pool's window are computed apart. */
+export interface PhasedPool<C extends TakenConv> {
+  readonly conv: C;
   readonly y: string;
 }
 
-export interface Analysis {
-  readonly block: number;
+export interface Analysis<C extends TakenConv> {
   readonly types: ReadonlyMap<string, ValueType>;
   /** Hints that are taken, by output. */
   readonly hints: ReadonlyMap<string, Hint>;
   readonly live: ReadonlySet<string>;
-  readonly convs: ReadonlyMap<Node, BlockedConv>;
+  readonly convs: ReadonlyMap<Node, C>;
   /** By the Conv's output and by the pool's output. */
-  readonly pools: ReadonlyMap<string, PhasedPool>;
+  readonly pools: ReadonlyMap<string, PhasedPool<C>>;
   /** Output of a Conv → output of the Relu that alone reads it. */
   readonly fused: ReadonlyMap<string, string>;
-  /** Values that are computed in blocks. */
-  readonly blocked: ReadonlySet<string>;
+  /** Values that are computed in the layout. */
+  readonly inLayout: ReadonlySet<string>;
 }
 
 /** Operators that work on each element alone, whatever its place. */
@@ -55,25 +59,25 @@ const elementwise = new Set(
   ).split(' '),
 );
 
-/** Analyses a graph for blocks of `block` channels. */
-export function analyse(graph: Graph, block: number): Analysis {
+/** Analyses a graph for a lowering. */
+export function analyse<C extends TakenConv>(graph: Graph, taking: Taking<C>): Analysis<C> {
   const types = inferTypes(graph);
-  const convs = new Map<Node, BlockedConv>();
+  const convs = new Map<Node, C>();
   for (const node of graph.nodes) {
-    const conv = blockedConv(node, types, block);
+    const conv = taking.conv(node, types);
     if (conv) convs.set(node, conv);
   }
   const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   const outputs = new Set(graph.outputs.map(({ name }) => name));
   const hints = new Map(
-    (graph.hints ?? []).filter((hint) => canTake(hint, types, block)).map((hint) => [hint.output, hint]),
+    (graph.hints ?? []).filter((hint) => taking.hint(hint, types)).map((hint) => [hint.output, hint]),
   );
   // A pool's gradient is taken only where its forward pass is: each refusal changes who reads what, so it starts again.
   for (;;) {
     const readers = readersOf(outputs, producers, hints);
-    const pools = new Map<string, PhasedPool>();
+    const pools = new Map<string, PhasedPool<C>>();
     for (const node of graph.nodes) {
-      const pool = phasedPool(node, { types, producers, convs, readers, hints });
+      const pool = phasedPool(node, { types, producers, convs, readers, hints, taking });
       if (pool) pools.set(pool.y, pool).set(pool.conv.node.outputs[0] ?? '', pool);
     }
     const refused = [...hints.values()].filter(({ op, inputs: [first = '', second = ''] }) => {
@@ -85,64 +89,15 @@ export function analyse(graph: Graph, block: number): Analysis {
     if (refused.length > 0) continue;
     const live = new Set(readers.keys());
     const fused = fusedRelus(convs, producers, readers, pools);
-    const blocked = blockedValues(graph, { block, types, convs, hints, live, pools, fused });
-    return { block, types, hints, live, convs, pools, fused, blocked };
+    const inLayout = valuesInLayout(graph, { types, convs, hints, live, pools, fused }, taking);
+    return { types, hints, live, convs, pools, fused, inLayout };
   }
 }
 
 /** The numbers of a shape from `from` on, or undefined when one is symbolic. */
-function numbers(dims: readonly Dim[] | undefined, from: number): readonly number[] | undefined {
+export function numbers(dims: readonly Dim[] | undefined, from: number): readonly number[] | undefined {
   const rest = dims?.slice(from);
   return rest?.every((dim) => typeof dim === 'number') ? rest : undefined;
-}
-
-function blockedConv(node: Node, types: ReadonlyMap<string, ValueType>, block: number): BlockedConv | undefined {
-  if (node.op !== 'Conv' || node.domain !== '') return undefined;
-  const [x = '', w = ''] = node.inputs;
-  const weights = numbers(types.get(w)?.dims, 0);
-  const input = numbers(types.get(x)?.dims, 1);
-  const output = numbers(types.get(node.outputs[0] ?? '')?.dims, 1);
-  if (weights?.length !== 4 || input?.length !== 3 || output?.length !== 3) return undefined;
-  const [outChannels = 0, inChannels = 0, height = 0, width = 0] = weights;
-  if (intAttribute(node, 'group', 1) !== 1 || outChannels % block !== 0) return undefined;
-  const plainInput = inChannels < block;
-  if (!plainInput && inChannels % block !== 0) return undefined;
-  if (intsAttribute(node, 'dilations', [1, 1]).some((dilation) => dilation !== 1)) return undefined;
-  if (!['NOTSET', 'VALID'].includes(textAttribute(node, 'auto_pad', 'NOTSET'))) return undefined;
-  return {
-    node,
-    inChannels,
-    outChannels,
-    kernel: [height, width],
-    strides: intsAttribute(node, 'strides', [1, 1]),
-    pads: intsAttribute(node, 'pads', [0, 0, 0, 0]),
-    outSize: [output[1] ?? 0, output[2] ?? 0],
-    plainInput,
-  };
-}
-
-function canTake(hint: Hint, types: ReadonlyMap<string, ValueType>, block: number): boolean {
-  const [first = '', second = ''] = hint.inputs;
-  const input = numbers(types.get(first)?.dims, 1);
-  const given = numbers(types.get(second)?.dims, 1);
-  if (input?.length !== 3 || given?.length !== 3) return false;
-  if (hint.op === 'ReluMaxPoolGradient') return true;
-  const records = types.get(first)?.dims[0];
-  if (hint.op === 'ConvWeightGradient' && typeof records === 'number' && records % block !== 0) return false;
-  if (
-    hint.op === 'ConvRecordGradients' &&
-    ((input[0] ?? 0) >= block || given.some((size, axis) => axis > 0 && size % 2 !== 0))
-  )
-    return false;
-  const asNode = { attributes: hint.attributes } as Node;
-  const ones = [...intsAttribute(asNode, 'strides', []), ...intsAttribute(asNode, 'dilations', [])];
-  const pads = intsAttribute(asNode, 'pads', []);
-  return (
-    ones.every((one) => one === 1) &&
-    pads.every((pad) => pad >= 0) &&
-    intAttribute(asNode, 'group', 1) === 1 &&
-    (given[0] ?? 0) % block === 0
-  );
 }
 
 /** For each value that the outputs need: who reads it, as the readers' outputs; a graph output is read by ''. */
@@ -167,15 +122,17 @@ function readersOf(
   return readers;
 }
 
-interface Surroundings {
+interface Surroundings<C extends TakenConv> {
+  readonly taking: Taking<C>;
   readonly types: ReadonlyMap<string, ValueType>;
   readonly producers: ReadonlyMap<string, Node>;
-  readonly convs: ReadonlyMap<Node, BlockedConv>;
+  readonly convs: ReadonlyMap<Node, C>;
   readonly readers: ReadonlyMap<string, ReadonlySet<string>>;
   readonly hints: ReadonlyMap<string, Hint>;
 }
 
-function phasedPool(node: Node, { types, producers, convs, readers, hints }: Surroundings): PhasedPool | undefined {
+function phasedPool<C extends TakenConv>(node: Node, surroundings: Surroundings<C>): PhasedPool<C> | undefined {
+  const { types, producers, convs, readers, hints, taking } = surroundings;
   const [y = ''] = node.outputs;
   if (node.op !== 'MaxPool' || node.domain !== '' || !readers.has(y) || (node.outputs[1] ?? '') !== '')
     return undefined;
@@ -187,7 +144,7 @@ function phasedPool(node: Node, { types, producers, convs, readers, hints }: Sur
   const relu = producers.get(node.inputs[0] ?? '');
   const source = relu?.op === 'Relu' ? producers.get(relu.inputs[0] ?? '') : undefined;
   const conv = source && convs.get(source);
-  if (!relu || !conv || conv.strides.some((stride) => stride !== 1)) return undefined;
+  if (!relu || !conv) return undefined;
   const z = conv.node.outputs[0] ?? '';
   const r = relu.outputs[0] ?? '';
   const zReaders = [...(readers.get(z) ?? [])];
@@ -198,27 +155,14 @@ function phasedPool(node: Node, { types, producers, convs, readers, hints }: Sur
   };
   if (rReaders.some((reader) => reader !== y) || zReaders.some((reader) => reader !== r && !gradientOfThis(reader)))
     return undefined;
-  const input = numbers(types.get(conv.node.inputs[0] ?? '')?.dims, 2);
-  if (!input || conv.outSize.some((size) => size % 2 !== 0)) return undefined;
-  return phasePads(conv, input, 1, 1).every((pad) => pad >= 0) && phasePads(conv, input, 0, 0).every((pad) => pad >= 0)
-    ? { conv, y }
-    : undefined;
+  return taking.phases(conv, types) ? { conv, y } : undefined;
 }
 
-/** The pads of the stride-2 convolution that gives row `py` and column `px` of each pool window: top, left, bottom, right. */
-export function phasePads(conv: BlockedConv, input: readonly number[], py: number, px: number): readonly number[] {
-  const begins = [(conv.pads[0] ?? 0) - py, (conv.pads[1] ?? 0) - px];
-  const ends = begins.map(
-    (begin, axis) => (conv.outSize[axis] ?? 0) - 2 + (conv.kernel[axis] ?? 0) - (input[axis] ?? 0) - begin,
-  );
-  return [...begins, ...ends];
-}
-
-function fusedRelus(
-  convs: ReadonlyMap<Node, BlockedConv>,
+function fusedRelus<C extends TakenConv>(
+  convs: ReadonlyMap<Node, C>,
   producers: ReadonlyMap<string, Node>,
   readers: ReadonlyMap<string, ReadonlySet<string>>,
-  pools: ReadonlyMap<string, PhasedPool>,
+  pools: ReadonlyMap<string, PhasedPool<C>>,
 ): Map<string, string> {
   const fused = new Map<string, string>();
   for (const { node } of convs.values()) {
@@ -229,12 +173,16 @@ function fusedRelus(
   return fused;
 }
 
-function blockedValues(graph: Graph, known: Omit<Analysis, 'blocked'>): Set<string> {
-  const { block, types, convs, hints, live, pools, fused } = known;
-  const blocked = new Set<string>();
+function valuesInLayout<C extends TakenConv>(
+  graph: Graph,
+  known: Omit<Analysis<C>, 'inLayout'>,
+  taking: Taking<C>,
+): Set<string> {
+  const { types, convs, hints, live, pools, fused } = known;
+  const inLayout = new Set<string>();
   const fits = (value: string): boolean => {
     const dims = numbers(types.get(value)?.dims, 1);
-    return dims?.length === 3 && (dims[0] ?? 0) % block === 0;
+    return dims?.length === 3 && taking.fits(dims);
   };
   const single = (value: string) => types.get(value)?.dims.every((dim) => dim === 1) === true;
   const sameShape = (a: string, b: string) => types.get(a)?.dims.join() === types.get(b)?.dims.join();
@@ -245,7 +193,7 @@ function blockedValues(graph: Graph, known: Omit<Analysis, 'blocked'>): Set<stri
       elementwise.has(node.op) &&
       node.domain === '' &&
       fits(output) &&
-      inputs.some((input) => blocked.has(input)) &&
+      inputs.some((input) => inLayout.has(input)) &&
       inputs.every((input) => single(input) || sameShape(input, output))
     );
   };
@@ -254,18 +202,22 @@ function blockedValues(graph: Graph, known: Omit<Analysis, 'blocked'>): Set<stri
       if (!live.has(output)) continue;
       const hint = hints.get(output);
       const takes = hint
-        ? hint.op === 'ReluMaxPoolGradient'
-        : pools.has(output) || convs.has(node) || (isPool(node) && blocked.has(node.inputs[0] ?? '')) || joins(node);
+        ? hint.op === 'ReluMaxPoolGradient' ||
+          (hint.op === 'ReluGradient' && hint.inputs.some((input) => inLayout.has(input)))
+        : pools.has(output) ||
+          convs.has(node) ||
+          (taking.pools && isPool(node) && inLayout.has(node.inputs[0] ?? '')) ||
+          joins(node);
       if (!takes) continue;
-      blocked.add(output);
+      inLayout.add(output);
       const relu = fused.get(output);
-      if (relu !== undefined) blocked.add(relu);
+      if (relu !== undefined) inLayout.add(relu);
     }
   }
-  return blocked;
+  return inLayout;
 }
 
-/** Whether a pool can be done in blocks when its input is. */
+/** Whether a pool can be done in the layout when its input is. */
 function isPool(node: Node): boolean {
   if (node.domain !== '' || (node.op !== 'MaxPool' && node.op !== 'AveragePool')) return false;
   return (

@@ -1,7 +1,7 @@
 // A convolution on blocked images.
 
 import { int, ints, text } from '../onnx/index.ts';
-import type { BlockedConv } from './analysis.ts';
+import type { BlockedConv } from './blocked-conv.ts';
 import type { Blocks } from './blocks.ts';
 
 /** Attributes of ONNX Runtime's blocked Conv, which takes none of ONNX's defaults. */

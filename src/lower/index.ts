@@ -5,3 +5,4 @@ export { blockFrom, blockProbe } from './block.ts';
 export { lowerToBlocks, type Lowered } from './lower.ts';
 export { type Prepared, prepared } from './prepare.ts';
 export { type InUnits, inUnits } from './units.ts';
+export { lowerToWinograd } from './winograd/lower.ts';

@@ -3,6 +3,7 @@
 
 import { type Graph, intAttribute, type Node, type ValueType } from '../onnx/index.ts';
 import { analyse, type Analysis } from './analysis.ts';
+import { type BlockedConv, takingOfBlocks } from './blocked-conv.ts';
 import { Blocks } from './blocks.ts';
 import { addConv } from './convolution.ts';
 import { withoutCopiedOutputs } from './outputs.ts';
@@ -22,23 +23,23 @@ export interface Lowered {
 /** The graph in blocks of `block` channels; undefined when it has no convolution that the blocked kernels can do. */
 export function lowerToBlocks(graph: Graph, block: number): Lowered | undefined {
   const lean = withoutCopiedOutputs(graph);
-  const analysis = analyse(lean, block);
-  if (analysis.blocked.size === 0) return undefined;
-  return new Lowering(lean, analysis).run();
+  const analysis = analyse(lean, takingOfBlocks(block));
+  if (analysis.inLayout.size === 0) return undefined;
+  return new Lowering(lean, analysis, block).run();
 }
 
 class Lowering {
   readonly #graph: Graph;
-  readonly #analysis: Analysis;
+  readonly #analysis: Analysis<BlockedConv>;
   readonly #blocks: Blocks;
   readonly #phases = new Map<string, Phases>();
   /** By the output of a pool's gradient. */
   readonly #phasedGradients = new Map<string, PhasedGradient>();
 
-  constructor(graph: Graph, analysis: Analysis) {
+  constructor(graph: Graph, analysis: Analysis<BlockedConv>, block: number) {
     this.#graph = graph;
     this.#analysis = analysis;
-    this.#blocks = new Blocks(graph, analysis.types, analysis.block);
+    this.#blocks = new Blocks(graph, analysis.types, block);
   }
 
   run(): Lowered {
@@ -50,7 +51,7 @@ class Lowering {
         const hint = hints.get(output);
         if (hint?.op === 'ConvWeightGradient') {
           addWeightGradient(this.#blocks, hint);
-          if (typeof this.#blocks.dims(hint.inputs[0] ?? '')[0] === 'string') recordsMultiple = this.#analysis.block;
+          if (typeof this.#blocks.dims(hint.inputs[0] ?? '')[0] === 'string') recordsMultiple = this.#blocks.block;
         } else if (hint?.op === 'ConvRecordGradients') {
           addRecordGradients(this.#blocks, hint, this.#phasedGradients.get(hint.inputs[1] ?? '') as PhasedGradient);
         } else if (hint) {
@@ -70,9 +71,9 @@ class Lowering {
 
   /** Adds the node in blocks when that is its place; returns whether it did, or had nothing to do. */
   #inBlocks(node: Node, output: string): boolean {
-    const { blocked, convs, fused, pools } = this.#analysis;
+    const { inLayout, convs, fused, pools } = this.#analysis;
     if (this.#isInPool(node)) return true;
-    if (!blocked.has(output)) return this.#asSum(node, output);
+    if (!inLayout.has(output)) return this.#asSum(node, output);
     const conv = convs.get(node);
     const pool = pools.get(output);
     if (pool && conv) return true; // Computed where its pool is.
@@ -102,7 +103,7 @@ class Lowering {
   /** A sum over space, or over records and space, of a value in blocks: a bias's gradient, or each record's share of it. */
   #asSum(node: Node, output: string): boolean {
     const [value = ''] = node.inputs;
-    if (node.op !== 'ReduceSum' || node.domain !== '' || !this.#analysis.blocked.has(value)) return false;
+    if (node.op !== 'ReduceSum' || node.domain !== '' || !this.#analysis.inLayout.has(value)) return false;
     const { builder, block } = this.#blocks;
     const axes = Array.from(this.#graph.initializers.get(node.inputs[1] ?? '')?.data ?? [], Number).join();
     const keeps = intAttribute(node, 'keepdims', 1) !== 0;

@@ -3,7 +3,8 @@
 
 import { type Dim, type Hint, int, ints, intsAttribute, type Node } from '../onnx/index.ts';
 import { float32 } from '../tensor/index.ts';
-import { type PhasedPool, phasePads } from './analysis.ts';
+import type { PhasedPool } from './analysis.ts';
+import { type BlockedConv, phasePads } from './blocked-conv.ts';
 import type { Blocks } from './blocks.ts';
 import { convAttributes, convInputs } from './convolution.ts';
 
@@ -15,7 +16,7 @@ export interface Phases {
 }
 
 /** Adds Conv, Relu and pool as one. */
-export function addPhasedPool(blocks: Blocks, { conv, y }: PhasedPool): Phases {
+export function addPhasedPool(blocks: Blocks, { conv, y }: PhasedPool<BlockedConv>): Phases {
   const inputs = convInputs(blocks, conv);
   const size = blocks.sizes(conv.node.inputs[0] ?? '').slice(1);
   const place = (py: number, px: number): string =>

@@ -1,6 +1,6 @@
 // What of a graph sees no record (the layouts of weights, mostly), apart from what does: it is computed once for all units of a batch.
 
-import type { Graph, Node, ValueInfo, ValueType } from '../onnx/index.ts';
+import { type Graph, type Node, readsOf, type ValueInfo, type ValueType } from '../onnx/index.ts';
 
 /** A graph in its two parts. */
 export interface Prepared {
@@ -18,15 +18,16 @@ export function prepared(graph: Graph, typeOf: (value: string) => ValueType): Pr
   const declared = new Set(ofStep);
   const nodes: Record<'prepare' | 'records', Node[]> = { prepare: [], records: [] };
   for (const node of graph.nodes) {
-    const seesRecords = node.inputs.some((input) => ofRecords.has(input));
-    const seesStep = node.inputs.some((input) => ofStep.has(input));
+    const reads = readsOf(node);
+    const seesRecords = reads.some((value) => ofRecords.has(value));
+    const seesStep = reads.some((value) => ofStep.has(value));
     // What follows from constants alone is computed when a session is made, in either part.
     if (!seesRecords) nodes.prepare.push(node);
     if (seesRecords || !seesStep) nodes.records.push(node);
     const into = seesRecords ? ofRecords : seesStep ? ofStep : undefined;
     if (into) for (const output of node.outputs) if (output !== '') into.add(output);
   }
-  const read = new Set(nodes.records.flatMap(({ inputs }) => inputs));
+  const read = new Set(nodes.records.flatMap(readsOf));
   const between = [...ofStep].filter((value) => !declared.has(value) && read.has(value));
   if (between.length === 0 || graph.outputs.some(({ name }) => !ofRecords.has(name))) return undefined;
   const infos = between.map((name) => ({ name, ...typeOf(name) }));
@@ -46,7 +47,7 @@ function partOf(graph: Graph, what: string, part: Pick<Graph, 'inputs' | 'output
   const nodes: Node[] = [];
   for (const node of part.nodes.toReversed()) {
     if (!node.outputs.some((output) => needed.has(output))) continue;
-    for (const input of node.inputs) needed.add(input);
+    for (const value of readsOf(node)) needed.add(value);
     nodes.push(node);
   }
   return {

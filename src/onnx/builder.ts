@@ -3,7 +3,7 @@
 
 import { EngineError } from '../base/index.ts';
 import { float32, int64, type DType, type Tensor } from '../tensor/index.ts';
-import { type Attribute, type Dim, type Graph, type Hint, type Node, OPSET, type ValueInfo } from './graph.ts';
+import { type Attribute, type Dim, type Graph, type Hint, type Node, OPSET, readsOf, type ValueInfo } from './graph.ts';
 import { elementsOfTensor, tensorOfConstant } from './infer/constants.ts';
 import { canonicalDim } from './infer/dims.ts';
 import { inferNode } from './infer/index.ts';
@@ -26,6 +26,7 @@ export interface InferenceScope {
 /** Collects inputs, initializers, nodes and outputs; `build` gives the graph. Names are unique; `fresh` makes one. */
 export class GraphBuilder implements InferenceScope {
   readonly #name: string;
+  readonly #prefix: string;
   readonly #opsets: Record<string, number> = { '': OPSET };
   readonly #types = new Map<string, ValueType>();
   readonly #inputs: ValueInfo[] = [];
@@ -40,15 +41,18 @@ export class GraphBuilder implements InferenceScope {
   readonly #reserved = new Set<string>();
   #counter = 0;
 
-  constructor(name: string) {
+  /** Names that `fresh` makes begin with `prefix`: a body's differ so from those of the graph around it. */
+  constructor(name: string, prefix = '') {
     this.#name = name;
+    this.#prefix = prefix;
   }
 
   /** A value or node name that is not taken, starting with `stem`. */
   fresh(stem: string): string {
-    let name = stem;
+    const whole = `${this.#prefix}${stem}`;
+    let name = whole;
     while (this.#types.has(name) || this.#nodeNames.has(name) || this.#reserved.has(name))
-      name = `${stem}_${++this.#counter}`;
+      name = `${whole}_${++this.#counter}`;
     return name;
   }
 
@@ -93,6 +97,12 @@ export class GraphBuilder implements InferenceScope {
     const canonical = dims.map(canonicalDim);
     this.#declare(name, { dtype, dims: canonical });
     this.#inputs.push({ name, dtype, dims: canonical });
+    return name;
+  }
+
+  /** Makes a value of the graph around a body known to it, by its own name. */
+  outer(name: string, type: ValueType): string {
+    if (!this.#types.has(name)) this.#declare(name, type);
     return name;
   }
 
@@ -214,7 +224,7 @@ export class GraphBuilder implements InferenceScope {
   /** The finished graph. Nodes, inputs' declarations and initializers that no output needs are left out when `prune` is given; declared inputs stay. */
   build(options: { readonly prune?: boolean; readonly metadata?: Readonly<Record<string, string>> } = {}): Graph {
     const nodes = options.prune === true ? this.#neededNodes() : [...this.#nodes];
-    const read = new Set([...nodes.flatMap((node) => node.inputs), ...this.#outputs]);
+    const read = new Set([...nodes.flatMap(readsOf), ...this.#outputs]);
     const initializers = new Map([...this.#initializers].filter(([name]) => options.prune !== true || read.has(name)));
     const present = new Set([...this.#inputs.map(({ name }) => name), ...initializers.keys()]);
     for (const { outputs } of nodes) for (const output of outputs) present.add(output);
@@ -236,7 +246,7 @@ export class GraphBuilder implements InferenceScope {
     const kept: Node[] = [];
     for (const node of this.#nodes.toReversed()) {
       if (!node.outputs.some((output) => needed.has(output))) continue;
-      for (const input of node.inputs) needed.add(input);
+      for (const value of readsOf(node)) needed.add(value);
       kept.push(node);
     }
     return kept.toReversed();

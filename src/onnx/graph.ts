@@ -21,7 +21,9 @@ export type Attribute =
   | { readonly kind: 'floats'; readonly value: readonly number[] }
   | { readonly kind: 'string'; readonly value: string }
   | { readonly kind: 'strings'; readonly value: readonly string[] }
-  | { readonly kind: 'tensor'; readonly value: Tensor };
+  | { readonly kind: 'tensor'; readonly value: Tensor }
+  /** A body (Scan's): its nodes may read values of the graph around it. */
+  | { readonly kind: 'graph'; readonly value: Graph };
 
 /** One operator applied. An input or output that is left out is the empty string, as in ONNX. */
 export interface Node {
@@ -41,8 +43,9 @@ export interface Hint {
    * - `ConvWeightGradient` x [N, in, …], dy [N, out, …] → dw [out, in / group, …kernel] of a Conv with the node's attributes as given here
    * - `ConvRecordGradients` x, dy → each record's share of dw, [N, out, in · …kernel], of an ungrouped Conv
    * - `ReluMaxPoolGradient` z, y = MaxPool(Relu(z)), dy → dz, the first maximum of each window taking all; windows side by side without padding
+   * - `ReluGradient` y = Relu(x), dy → dx, which is dy where y > 0, else 0
    */
-  readonly op: 'ConvWeightGradient' | 'ConvRecordGradients' | 'ReluMaxPoolGradient';
+  readonly op: 'ConvWeightGradient' | 'ConvRecordGradients' | 'ReluMaxPoolGradient' | 'ReluGradient';
   readonly inputs: readonly string[];
   readonly output: string;
   readonly attributes: Readonly<Record<string, Attribute>>;
@@ -61,6 +64,19 @@ export interface Graph {
   readonly metadata: Readonly<Record<string, string>>;
   /** What an engine may compute in one operation; never needed, and not written to files. */
   readonly hints?: readonly Hint[];
+}
+
+/** Every value that a node reads: its inputs, and what its bodies read of the graph around them. */
+export function readsOf(node: Node): readonly string[] {
+  const bodies = Object.values(node.attributes).flatMap((attribute) =>
+    attribute.kind === 'graph' ? [attribute.value] : [],
+  );
+  const outer = bodies.flatMap((body) => {
+    const own = new Set([...body.inputs.map(({ name }) => name), ...body.initializers.keys()]);
+    for (const { outputs } of body.nodes) for (const output of outputs) own.add(output);
+    return body.nodes.flatMap(readsOf).filter((name) => !own.has(name));
+  });
+  return bodies.length === 0 ? node.inputs : [...node.inputs, ...outer];
 }
 
 /** The version of ONNX's operator set that Septum writes. */

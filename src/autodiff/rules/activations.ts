@@ -15,7 +15,12 @@ function choose(ops: Ops, indicator: string, above: number, below: number): stri
 }
 
 /** y = max(x, 0): dx = dy where y > 0, else 0 (0 at x = 0). */
-const relu: Rule = ({ node, ops, gradient }) => [ops.mul(gradient, positive(ops, node.outputs[0]!))];
+const relu: Rule = ({ node, ops, gradient }) => {
+  const y = node.outputs[0]!;
+  const output = ops.mul(gradient, positive(ops, y));
+  ops.builder.hint({ op: 'ReluGradient', inputs: [y, gradient], output, attributes: {} });
+  return [output];
+};
 
 /** y = x for x > 0, else α·x: dx = dy or α·dy (α at x = 0). */
 const leakyRelu: Rule = ({ node, ops, gradient }) => {

@@ -1,6 +1,6 @@
 // A graph's lowered form as files: whole, or in units of records that are taken one after another or side by side.
 
-import { type InUnits, inUnits, type Lowered, lowerToBlocks, prepared } from '../../lower/index.ts';
+import { type InUnits, inUnits, type Lowered, lowerToBlocks, lowerToWinograd, prepared } from '../../lower/index.ts';
 import { type Graph, type ValueInfo, writeModel } from '../../onnx/index.ts';
 import { elementCount } from '../../tensor/index.ts';
 import { isBatched } from './check-run.ts';
@@ -15,9 +15,21 @@ const spreadRecords = 16;
 /** Above this, what units read and add up is more than one thread should hand to another at every step. */
 const spreadBytesMax = 32 << 20;
 
-/** The lowered graph; undefined when it has nothing that the blocked kernels can do. `spread` says whether there are threads for units. */
-export function lowerFile(graph: Graph, block: number, spread: boolean): LoweredFile | undefined {
+/** What an engine can lower a graph with. */
+export interface LoweringChoice {
+  /** Channels in a block of the provider's image kernels. */
+  readonly block: number;
+  /** Wide convolutions of 3 x 3 go into Winograd's transformed domain. */
+  readonly winograd: boolean;
+  /** There are threads for units. */
+  readonly spread: boolean;
+}
+
+/** The lowered graph; undefined when there is nothing in it that a lowering does. */
+export function lowerFile(graph: Graph, { block, winograd, spread }: LoweringChoice): LoweredFile | undefined {
   const paddable = graph.metadata['records'] === 'independent' && haveOneBatch(graph);
+  const transformed = winograd ? lowerToWinograd(graph) : undefined;
+  if (transformed) return wholeFile(transformed, paddable);
   const parts = paddable ? inUnits(graph) : undefined;
   const unit = parts && unitOf(parts, block, spread);
   if (!parts || !unit) return wholeFile(lowerToBlocks(graph, block), paddable);

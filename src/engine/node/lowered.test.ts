@@ -24,7 +24,7 @@ describe.skipIf(block === undefined)('an engine that lowers (only where ONNX Run
   test('gives what one that does not gives, for any number of independent records', async () => {
     await using lowering = await open('auto');
     await using standard = await open('none');
-    expect([lowering.info.lowering, standard.info.lowering]).toEqual([`blocks of ${block}`, 'none']);
+    expect([lowering.info.lowering, standard.info.lowering]).toEqual([`blocks of ${block}, winograd`, 'none']);
     const graph = { ...trainingGraph(network), metadata: independent };
     const [one, other] = [await lowering.load(graph), await standard.load(graph)];
     for (const records of [1, 5, 16, 21]) {
@@ -75,6 +75,24 @@ describe.skipIf(block === undefined)('an engine that lowers (only where ONNX Run
       ];
       if (records === 5) expect(got).toEqual(expected);
       else expectNear({ y: got['y']! }, { y: expected['y']! });
+    }
+  });
+
+  test('computes wide convolutions in the transformed domain unless told not to, to the same values', async () => {
+    const wide: Network = { input: [3, 32, 32], layers: [conv(64), relu, maxPool, conv(64), relu] };
+    const graph = { ...trainingGraph(wide), metadata: independent };
+    const options = { threads: 1, placement: 'inline' } as const;
+    await using auto = await openEngine(options);
+    await using direct = await openEngine({ ...options, convolution: 'direct' });
+    expect(direct.info.lowering).toBe(`blocks of ${block}`);
+    const [one, other] = [await auto.load(graph), await direct.load(graph)];
+    for (const records of [3, 16]) {
+      const run = { feeds: tensors(graph, records, 'continuous'), fetch: fetchAll(graph) };
+      const [got, again] = [await auto.run({ graph: one, ...run }), await auto.run({ graph: one, ...run })];
+      expect(got).toEqual(again);
+      const expected = await direct.run({ graph: other, ...run });
+      expect(got).not.toEqual(expected);
+      expectNear({ y: got['y']! }, { y: expected['y']! });
     }
   });
 

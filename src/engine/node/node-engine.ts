@@ -22,6 +22,8 @@ let runCount = 0;
 export interface Lowering {
   /** Channels in a block of the provider's image kernels; absent when graphs run as they are. */
   readonly block?: number | undefined;
+  /** Convolutions of 3 x 3 are computed in Winograd's transformed domain where that is less work. */
+  readonly winograd?: boolean | undefined;
   /** Told when a graph that was lowered runs as it is after all. */
   readonly onRefusal?: ((graph: string, reason: string) => void) | undefined;
   /** Starts the core of another thread; absent when runs are not spread. */
@@ -85,10 +87,10 @@ export class NodeEngine implements Engine {
 
   /** The lowered graph. ONNX Runtime may well run what a lowering cannot follow, so that it fails is no reason to refuse the graph. */
   #lowerOrSay(graph: Graph): LoweredFile | undefined {
-    const { block } = this.#lowering;
+    const { block, winograd = false } = this.#lowering;
     if (block === undefined) return undefined;
     try {
-      return lowerFile(graph, block, this.#lanes !== undefined);
+      return lowerFile(graph, { block, winograd, spread: this.#lanes !== undefined });
     } catch (error) {
       this.#lowering.onRefusal?.(graph.name, messageOf(error));
       return undefined;

@@ -18,7 +18,7 @@ describe('opening an engine', () => {
       provider: 'cpu',
       threads: 1,
       workers: 1,
-      lowering: expect.stringMatching(/^(none|blocks of (8|16))$/) as string,
+      lowering: expect.stringMatching(/^(none|blocks of (8|16), winograd)$/) as string,
       optimization: 'all',
     });
   });

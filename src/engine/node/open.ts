@@ -12,7 +12,7 @@ import type { Engine, EngineInfo, Provider } from '../engine.ts';
 import type { Channel } from './channel.ts';
 import { gateWords, guardExit } from './exit-gate.ts';
 import type { CoreSettings, Optimization, ThreadStart } from './messages.ts';
-import { NodeEngine } from './node-engine.ts';
+import { type Lowering, NodeEngine } from './node-engine.ts';
 import { providerMissing, providersHere } from './providers.ts';
 import { WorkerChannel } from './worker-channel.ts';
 
@@ -28,6 +28,8 @@ export interface EngineOptions {
   readonly spinning?: boolean;
   /** `auto` (default): graphs are rewritten for the provider's fastest kernels where it has any. Another lowering gives other last bits. */
   readonly lowering?: 'auto' | 'none';
+  /** `auto` (default): a lowering computes convolutions of 3 x 3 in Winograd's transformed domain where that is less work; `direct`: none. */
+  readonly convolution?: 'auto' | 'direct';
   /** Told when a graph that was lowered runs as it is after all, and why. */
   readonly onRefusal?: (graph: string, reason: string) => void;
   /** How far ONNX Runtime rewrites graphs. Another level gives other last bits. Default `all`. */
@@ -54,7 +56,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   }
   const inline = options.placement === 'inline';
   const channel = inline ? await inlineChannel(settings) : workerChannel(settings);
-  const bare = new NodeEngine(infoOf(settings, undefined, 1), channel);
+  const bare = new NodeEngine(infoOf(settings, {}, 1), channel);
   let block: number | undefined;
   try {
     await probe(bare);
@@ -65,11 +67,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     throw error;
   }
   const workers = inline || block === undefined ? 1 : settings.threads;
-  const engine = new NodeEngine(infoOf(settings, block, workers), channel, {
+  const lowering = {
     block,
+    winograd: block !== undefined && options.convolution !== 'direct',
     onRefusal: options.onRefusal,
     openLane: () => workerChannel({ ...settings, threads: 1 }),
-  });
+  };
+  const engine = new NodeEngine(infoOf(settings, lowering, workers), channel, lowering);
   signal?.addEventListener('abort', () => void engine.close(), { once: true });
   return engine;
 }
@@ -87,7 +91,7 @@ function settingsOf(options: EngineOptions): CoreSettings {
   };
 }
 
-function infoOf(settings: CoreSettings, block: number | undefined, workers: number): EngineInfo {
+function infoOf(settings: CoreSettings, { block, winograd }: Lowering, workers: number): EngineInfo {
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   const { provider, threads, optimization } = settings;
   return {
@@ -96,7 +100,7 @@ function infoOf(settings: CoreSettings, block: number | undefined, workers: numb
     provider,
     threads,
     workers,
-    lowering: block === undefined ? 'none' : `blocks of ${block}`,
+    lowering: block === undefined ? 'none' : `blocks of ${block}${winograd === true ? ', winograd' : ''}`,
     optimization,
   };
 }

@@ -1,12 +1,13 @@
-// Attributes of a file: AttributeProto to Attribute and back. Graphs, sparse tensors and types inside attributes are refused.
+// Attributes of a file: AttributeProto to Attribute and back. Graphs, sparse tensors and types inside attributes are refused in a file
+// that is read; a graph is written where a lowering uses one.
 
 import { create } from '@bufbuild/protobuf';
 import { type AttributeProto, AttributeProtoSchema } from '../gen/onnx_pb.ts';
-import type { Attribute } from '../graph.ts';
+import type { Attribute, Graph } from '../graph.ts';
 import { badFile, readTensor, writeTensor } from './tensor-proto.ts';
 
 /** AttributeProto.AttributeType. */
-const kinds = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7, strings: 8 } as const;
+const kinds = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7, strings: 8 } as const;
 
 const foreignKinds: Readonly<Record<number, string>> = {
   0: 'no kind',
@@ -57,7 +58,12 @@ export function readAttribute(proto: AttributeProto, where: string): Attribute {
   }
 }
 
-export function writeAttribute(name: string, attribute: Attribute): AttributeProto {
+/** `writeGraph` gives a graph's bytes. */
+export function writeAttribute(
+  name: string,
+  attribute: Attribute,
+  writeGraph: (graph: Graph) => Uint8Array<ArrayBuffer>,
+): AttributeProto {
   const proto = create(AttributeProtoSchema, { name, type: kinds[attribute.kind] });
   const encoder = new TextEncoder();
   switch (attribute.kind) {
@@ -72,6 +78,9 @@ export function writeAttribute(name: string, attribute: Attribute): AttributePro
       break;
     case 'tensor':
       proto.t = writeTensor(attribute.value, '');
+      break;
+    case 'graph':
+      proto.g = writeGraph(attribute.value);
       break;
     case 'floats':
       proto.floats = [...attribute.value];

@@ -5,6 +5,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { EngineError, sha256Hex } from '../../base/index.ts';
 import { codeOfDType } from '../data-type.ts';
 import {
+  type GraphProto,
   GraphProtoSchema,
   type ModelProto,
   ModelProtoSchema,
@@ -32,7 +33,7 @@ function writeNode(node: Node) {
     output: [...node.outputs],
     name: node.name,
     opType: node.op,
-    attribute: byName(node.attributes).map(([name, attribute]) => writeAttribute(name, attribute)),
+    attribute: byName(node.attributes).map(([name, attribute]) => writeAttribute(name, attribute, writeBody)),
     ...(node.domain !== '' && { domain: node.domain }),
   });
 }
@@ -56,17 +57,25 @@ function writeValue(value: ValueInfo): ValueInfoProto {
   });
 }
 
+function writeGraph(graph: Graph): GraphProto {
+  return create(GraphProtoSchema, {
+    node: graph.nodes.map(writeNode),
+    name: graph.name,
+    initializer: [...graph.initializers].map(([name, value]) => writeTensor(value, name)),
+    input: graph.inputs.map(writeValue),
+    output: graph.outputs.map(writeValue),
+  });
+}
+
+function writeBody(graph: Graph): Uint8Array<ArrayBuffer> {
+  return toBinary(GraphProtoSchema, writeGraph(graph));
+}
+
 function modelOf(graph: Graph): ModelProto {
   return create(ModelProtoSchema, {
     irVersion,
     producerName: 'septum',
-    graph: create(GraphProtoSchema, {
-      node: graph.nodes.map(writeNode),
-      name: graph.name,
-      initializer: [...graph.initializers].map(([name, value]) => writeTensor(value, name)),
-      input: graph.inputs.map(writeValue),
-      output: graph.outputs.map(writeValue),
-    }),
+    graph: writeGraph(graph),
     opsetImport: byName(graph.opsets).map(([domain, version]) => ({ domain, version: BigInt(version) })),
     metadataProps: byName(graph.metadata).map(([key, value]) => ({ key, value })),
   });
