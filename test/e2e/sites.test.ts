@@ -40,6 +40,13 @@ describe('septum server and septum site', () => {
     const refused = await septum(['server', '--study', other, '--state', state]);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('holds another study');
+    const results = (): string[] =>
+      ['metrics.json', 'report.html', 'log.jsonl'].map((file) => readFileSync(join(state, file), 'utf8'));
+    const before = results();
+    const again = await septum(['server', '--study', study, '--state', state, '--timeout', '1']);
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain('holds a finished study: give a new folder');
+    expect(results()).toEqual(before);
   });
 
   it('a server names the site that it waits for, and stops when it stays away', { timeout: 60_000 }, async () => {

@@ -1,10 +1,12 @@
 // `septum server`: a study served to sites that come by themselves, and what it leaves in the server's folder.
 
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '../../base/index.ts';
 import { parsePlan, planHash } from '../../protocol/index.ts';
 import type { ServerResult } from '../../server/index.ts';
+import { readFileLog } from '../../store/node/index.ts';
 import type { MetricsFile } from '../metrics-file.ts';
 import type { Study } from '../study-file.ts';
 import { PartialRun } from './partial-run.ts';
@@ -16,7 +18,7 @@ import { type RunFacts, writePartialResults, writeResults } from './write-result
 
 /**
  * Serves a study and writes plan.json, log.jsonl, commits/, metrics.json, report.html and, where the server knows the segments, model/.
- * Throws ConfigError when the folder holds another study, and what serveStudy throws.
+ * Throws ConfigError when the folder holds another study or a finished one, and what serveStudy throws.
  */
 export async function serveToFolder(
   study: Study,
@@ -61,14 +63,28 @@ export async function serveToFolder(
   }
 }
 
-/** A folder belongs to one plan: a `detached` upload that broke off goes on in it. */
+/** A folder belongs to one plan, and is served until it is finished: a `detached` upload that broke off goes on in it. */
 async function claimForStudy(folder: string, hash: string): Promise<void> {
   const path = join(folder, 'plan.json');
   const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text === undefined) return;
-  if (planHash(parsePlan(JSON.parse(text))) !== hash)
+  if (text !== undefined && planHash(parsePlan(JSON.parse(text))) !== hash)
     throw new ConfigError(
       'folder-not-empty',
       `--state ${folder}: holds another study, or another plan of it: give a new folder`,
     );
+  if (await isFinished(folder))
+    throw new ConfigError('folder-not-empty', `--state ${folder}: holds a finished study: give a new folder`);
+}
+
+/** Whether a folder has results that are not those of a run that failed, which leaves metrics.json too. */
+async function isFinished(folder: string): Promise<boolean> {
+  if (existsSync(join(folder, 'model'))) return true;
+  if (!existsSync(join(folder, 'metrics.json'))) return false;
+  let failed = false;
+  for await (const entry of readFileLog(join(folder, 'log.jsonl'))) {
+    const { event } = entry as { readonly event?: unknown };
+    if (event === 'finished') return true;
+    failed ||= event === 'failed';
+  }
+  return !failed;
 }
