@@ -24,9 +24,14 @@ export class RunProgress {
   #uploads = 0;
   #uploaded = 0;
   #passes = 0;
+  readonly #namesAwaited: boolean;
+  /** Sites that have not connected yet. */
+  readonly #awaited = new Set<string>();
 
-  constructor(screen: Screen) {
+  /** With `namesAwaited` it says which sites have not come yet: they are started by somebody else. */
+  constructor(screen: Screen, { namesAwaited = false }: { readonly namesAwaited?: boolean } = {}) {
     this.#screen = screen;
+    this.#namesAwaited = namesAwaited;
   }
 
   take(event: RunEvent): void {
@@ -35,6 +40,7 @@ export class RunProgress {
         const { plan } = event.planned;
         const { when, order, trunk, segments, labels } = plan.choices;
         this.#epochs = plan.training.epochs;
+        if (this.#namesAwaited) for (const site of plan.sites) this.#awaited.add(site);
         this.#passes = plan.training.augmentPasses + 1;
         const parameters = [plan.layouts.segment, plan.layouts.trunk, plan.layouts.head]
           .flatMap((layout) => layout?.groups ?? [])
@@ -89,8 +95,11 @@ export class RunProgress {
     switch (event.kind) {
       case 'listening':
         this.#screen.line(`server listens on ${event.address} (this machine only)`);
+        if (this.#awaited.size > 0) this.#screen.line(awaitedText([...this.#awaited]));
         return;
       case 'site':
+        if (event.state === 'connected' && this.#awaited.delete(event.site))
+          this.#screen.line(`${event.site} has connected; ${awaitedText([...this.#awaited])}`);
         if (event.state !== 'connected' && !this.#ends)
           this.#screen.line(`${event.site} ${event.state}: ${event.detail}`);
         return;
@@ -152,6 +161,15 @@ export class RunProgress {
       ...(left === undefined ? [] : [`${durationText(left)} left`]),
     ];
   }
+}
+
+/** The most sites that one line names. */
+const namedMost = 12;
+
+function awaitedText(sites: readonly string[]): string {
+  if (sites.length === 0) return 'all sites are here';
+  const more = sites.length - namedMost;
+  return `waiting for ${sites.slice(0, namedMost).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function bar(share: number): string {

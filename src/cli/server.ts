@@ -23,7 +23,7 @@ export async function server(flags: ServerFlags): Promise<number> {
   collectAtOnce();
   if (hasParent()) return serverOfRun(flags);
   const screen = new Screen();
-  const progress = new RunProgress(screen);
+  const progress = new RunProgress(screen, { namesAwaited: true });
   try {
     const study = await readStudy(flags.study);
     const options = serveOptions(study, flags, interruption());
@@ -37,11 +37,16 @@ export async function server(flags: ServerFlags): Promise<number> {
   }
 }
 
+/** A run starts its sites itself: one that has not come by then will not. */
+const joinTimeoutMsOfRun = 600_000;
+
 /** The server of a run. */
 function serverOfRun(flags: ServerFlags): Promise<number> {
   return underParent(async (tell, signal) => {
+    const options = serveOptions(await readStudy(flags.study), flags, signal);
     const result = await serveStudy({
-      ...serveOptions(await readStudy(flags.study), flags, signal),
+      ...options,
+      joinTimeoutMs: Math.max(options.timeoutMs, joinTimeoutMsOfRun),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
       onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),

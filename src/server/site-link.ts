@@ -40,8 +40,12 @@ export interface SiteLinkOptions {
   readonly clock: Clock;
   /** How long the study waits for a site that is lost, and for one that does not read what it is sent. */
   readonly timeoutMs: number;
+  /** How long the study waits for a site that has not connected yet; undefined: until it comes. */
+  readonly joinTimeoutMs: number | undefined;
   /** How long the study waits for a site that is connected, has all that it needs, and says nothing. */
   readonly silenceTimeoutMs: number;
+  /** Whether a commit was written from which what was trained can be had. */
+  readonly hasCommit: () => boolean;
   /** Throws ProtocolError for a message that fits the script and still cannot be. */
   readonly inspect: (message: Message) => void;
   readonly onState: (state: 'connected' | 'lost' | 'refused', detail: string, code: string) => void;
@@ -148,7 +152,8 @@ export class ServerSiteLink {
 
   /**
    * The next message of that kind from the site. Throws TimeoutError when the site stays away for `timeoutMs`, or with `mayLeave` as soon
-   * as it is no longer near, or when it is connected and silent for `silenceTimeoutMs` twice; and the signal's reason.
+   * as it is no longer near, or does not come at all within `joinTimeoutMs`, or when it is connected and silent for `silenceTimeoutMs`
+   * twice; and the signal's reason.
    */
   async receive(kind: MessageKind, mayLeave = false): Promise<Received> {
     await this.#timed(() => this.#inbox.length > 0, kind, mayLeave);
@@ -288,7 +293,7 @@ export class ServerSiteLink {
   }
 
   async #until(ready: () => boolean, what: string, mayLeave = false): Promise<void> {
-    const { clock, timeoutMs, site } = this.#options;
+    const { clock, timeoutMs, joinTimeoutMs, site } = this.#options;
     const { signal } = this.#stopped;
     const restarts = this.#restarts;
     const since = clock.nowMs();
@@ -303,18 +308,41 @@ export class ServerSiteLink {
         else this.#dropSilent(connection, what);
         continue;
       }
-      const lostSince = this.#lostSince ?? since;
+      const lostSince = this.#lostSince;
+      if (lostSince === undefined) {
+        if (joinTimeoutMs === undefined) await this.#changes.next();
+        else await this.#awaitFirst(since + joinTimeoutMs);
+        continue;
+      }
       const [fromMs, patienceMs] = mayLeave
         ? [lostSince, Math.min(returnMs, timeoutMs)]
         : [Math.max(since, lostSince), timeoutMs];
       const leftMs = fromMs + patienceMs - clock.nowMs();
       if (leftMs <= 0) {
         throw new TimeoutError(
-          `site ${site} is lost: no connection for ${Math.round(patienceMs / 1000)} s while the study waits for its ${what}${this.#lostWhy === '' ? '' : ` (its last one: ${this.#lostWhy})`}. The study stops; what was trained so far is in the last commit`,
+          `site ${site} is lost: no connection for ${Math.round(patienceMs / 1000)} s while the study waits for its ${what}${this.#lostWhy === '' ? '' : ` (its last one: ${this.#lostWhy})`}. ${this.#stops}`,
         );
       }
       await this.#changes.nextWithin(leftMs);
     }
+  }
+
+  /** Waits for a site that has never been there. Throws TimeoutError when it does not come by `endMs`. */
+  async #awaitFirst(endMs: number): Promise<void> {
+    const { clock, joinTimeoutMs = 0, site } = this.#options;
+    const leftMs = endMs - clock.nowMs();
+    if (leftMs <= 0)
+      throw new TimeoutError(
+        `site ${site} has not connected within ${Math.round(joinTimeoutMs / 1000)} s. ${this.#stops}`,
+      );
+    await this.#changes.nextWithin(leftMs);
+  }
+
+  /** What an end means for what was trained. */
+  get #stops(): string {
+    return this.#options.hasCommit()
+      ? 'The study stops; what was trained so far is in the last commit'
+      : 'The study stops before its first commit';
   }
 
   /**
@@ -332,9 +360,7 @@ export class ServerSiteLink {
     const { site, silenceTimeoutMs, clock } = this.#options;
     const silence = `connected, but silent for ${Math.round(silenceTimeoutMs / 1000)} s while the study waits for its ${what}`;
     if (this.#silentAt === this.#session.position) {
-      throw new TimeoutError(
-        `site ${site} is ${silence}, and not for the first time. The study stops; what was trained so far is in the last commit`,
-      );
+      throw new TimeoutError(`site ${site} is ${silence}, and not for the first time. ${this.#stops}`);
     }
     this.#silentAt = this.#session.position;
     this.#release(connection, silence);

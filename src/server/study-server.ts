@@ -30,6 +30,8 @@ export interface ServerOptions {
   readonly signal: AbortSignal;
   /** How long a study waits for a site that is lost. */
   readonly timeoutMs: number;
+  /** How long a study waits for a site that has not connected yet. Default: until it comes, or `signal` aborts. */
+  readonly joinTimeoutMs?: number | undefined;
   /**
    * How long a study waits for the next message of a site that is connected and has all that it needs for it: at least the longest step
    * that a site computes. Then it loses its connection, and if it comes back and is silent again the study ends. Default: ten minutes,
@@ -112,12 +114,13 @@ export class StudyServer {
   readonly #loss: TrainingLoss;
   /** Admission ends with the study, or when the caller's signal says so. */
   readonly #ended = new AbortController();
+  #hasCommit = false;
   #trainMs = 0;
   #trainRecords = 0;
   #waitedMs = 0;
 
   constructor(options: ServerOptions) {
-    const { plan, clock, timeoutMs, activations, onEvent } = options;
+    const { plan, clock, timeoutMs, joinTimeoutMs, activations, onEvent } = options;
     const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = options;
     assert(activations || plan.choices.when !== 'detached', 'detached comes with a store of activations');
     this.#options = options;
@@ -125,7 +128,9 @@ export class StudyServer {
       plan,
       clock,
       timeoutMs,
+      joinTimeoutMs,
       silenceTimeoutMs,
+      hasCommit: () => this.#hasCommit,
       onState: (site, state, detail, code) => onEvent?.({ kind: 'site', site, state, detail, code }),
     });
     if (activations && plan.choices.when === 'detached') this.#uploads = new Uploads(plan, this.#sites, activations);
@@ -199,7 +204,12 @@ export class StudyServer {
       scope,
       loss: this.#loss,
       engine,
-      commit,
+      commit:
+        commit &&
+        (async (half) => {
+          await commit(half);
+          this.#hasCommit = true;
+        }),
       onEpoch: (record) => onEvent?.({ kind: 'epoch', record }),
     });
     await this.#train(training, epochs, await this.#upload(pooled));

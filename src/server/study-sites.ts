@@ -34,7 +34,9 @@ export interface StudySitesOptions {
   readonly plan: Plan;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  readonly joinTimeoutMs: number | undefined;
   readonly silenceTimeoutMs: number;
+  readonly hasCommit: () => boolean;
   readonly onState: (site: string, ...what: Parameters<SiteLinkOptions['onState']>) => void;
 }
 
@@ -45,18 +47,16 @@ export class StudySites {
   readonly #restarts: number[] = [];
   #pooled: Pooled | undefined;
 
-  constructor({ plan, clock, timeoutMs, silenceTimeoutMs, onState }: StudySitesOptions) {
+  constructor({ plan, onState, ...options }: StudySitesOptions) {
     this.#plan = plan;
     this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
     const hash = planHash(plan);
     this.links = plan.sites.map(
       (site, index) =>
         new ServerSiteLink(this.#session(index), {
+          ...options,
           site,
           planHash: hash,
-          clock,
-          timeoutMs,
-          silenceTimeoutMs,
           inspect: (message) => this.#inspect(index, message),
           onState: (...what) => onState(site, ...what),
         }),

@@ -11,6 +11,7 @@ describe('septum server and septum site', () => {
     const state = join(place, 'state');
     const server = start(['server', '--study', study, '--state', state, '--timeout', '30']);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+) \(this machine only\)/);
+    await server.says(/waiting for site-1, site-2$/m);
     const sites = [0, 1].map((site) => {
       const data = join(place, `hospital-${site}.csv`);
       writeFileSync(data, table(100, 1000 * site));
@@ -19,6 +20,8 @@ describe('septum server and septum site', () => {
     });
     const [served, ...took] = await Promise.all([server.ended, ...sites.map(({ ended }) => ended)]);
     expect(served?.stderr).not.toContain('hospital-');
+    expect(served?.stderr).toMatch(/^site-[12] has connected; waiting for site-[12]$/m);
+    expect(served?.stderr).toMatch(/^site-[12] has connected; all sites are here$/m);
     expect(served?.code).toBe(0);
     for (const site of took) {
       expect(site.stderr).toContain('Labels (diagnoses or target values) leave with the activations');
@@ -49,12 +52,33 @@ describe('septum server and septum site', () => {
     expect(results()).toEqual(before);
   });
 
-  it('a server names the site that it waits for, and stops when it stays away', { timeout: 60_000 }, async () => {
+  it('a server waits for sites that have not come, and stops when one stays away', { timeout: 60_000 }, async () => {
     const place = folder();
     const study = tableStudy(place, 2);
-    const server = await septum(['server', '--study', study, '--state', join(place, 'state'), '--timeout', '1']);
-    expect(server.stderr).toContain('site site-1 is lost: no connection for 1 s');
-    expect(server.code).toBe(1);
+    const state = join(place, 'state');
+    const data = join(place, 'records.csv');
+    writeFileSync(data, table(100));
+    const serve = () => start(['server', '--study', study, '--state', state, '--timeout', '1']);
+    const server = serve();
+    const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
+    const site = start(['site', '--server', url, '--name', 'site-2', '--study', study, '--data', data]);
+    await server.says(/site-2 has connected; waiting for site-1$/m);
+    server.child.kill('SIGTERM');
+    await Promise.all([server.ended, site.ended]);
+
+    // What was not finished may be served again in its folder.
+    const again = serve();
+    const [, newUrl = ''] = await again.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
+    const leaver = start(['site', '--server', newUrl, '--name', 'site-1', '--study', study, '--data', data]);
+    await again.says(/site-1 has connected/);
+    leaver.child.kill('SIGTERM');
+    await leaver.ended;
+    const other = start(['site', '--server', newUrl, '--name', 'site-2', '--study', study, '--data', data]);
+    await other.ended;
+    const { code, stderr } = await again.ended;
+    expect(stderr).toContain('site site-1 is lost: no connection for 1 s');
+    expect(stderr).toContain('The study stops before its first commit');
+    expect(code).toBe(1);
   });
 
   it('a site whose study file differs is refused', { timeout: 60_000 }, async () => {

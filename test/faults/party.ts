@@ -31,6 +31,8 @@ export interface PartySettings {
   readonly clock?: Clock;
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** The server's, for a site that has not come yet. */
+  readonly joinTimeoutMs?: number;
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
 }
@@ -54,7 +56,13 @@ export function fastClock(factor: number): Clock {
 export async function serve(
   { plan, study }: Planned,
   listener: Listener,
-  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline' }: PartySettings = {},
+  {
+    clock = systemClock,
+    signal = neverAborted(),
+    timeoutMs = 30_000,
+    joinTimeoutMs,
+    placement = 'inline',
+  }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
   const tally: Tally = {};
@@ -68,6 +76,7 @@ export async function serve(
       clock,
       signal,
       timeoutMs,
+      joinTimeoutMs,
       ...(plan.choices.when === 'detached' ? { activations: createMemoryActivationStore(plan.network.cutDims) } : {}),
       onEvent: (event) => {
         if (event.kind === 'refused') count(tally, `refused ${event.code}`);

@@ -1,4 +1,4 @@
-// A site that is connected and says nothing. The server's time stands still unless the test moves it, so honest work takes none.
+// A site that does not come, or is connected and says nothing. The server's time stands still unless the test moves it, so honest work takes none.
 
 import { setTimeout as realTime } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -39,17 +39,40 @@ function serveByHand(listener: MemoryListener) {
   return { clock, told, othersAreHere, server: serve(planned, listener, { clock, timeoutMs: minuteMs }, onEvent) };
 }
 
-describe('a site that is connected and silent', () => {
-  let undisturbed: Outcome;
-  const join = (listener: MemoryListener, site: number) => takePart(planned, site, () => listener.connect());
+let undisturbed: Outcome;
+const join = (listener: MemoryListener, site: number) => takePart(planned, site, () => listener.connect());
 
-  beforeAll(async () => {
+beforeAll(async () => {
+  const listener = createMemoryListener();
+  const server = serve(planned, listener);
+  await Promise.all([0, 1, 2].map((site) => join(listener, site)));
+  undisturbed = await server;
+});
+
+describe('a site that has not come yet', () => {
+  test('is waited for without end: the day it takes changes nothing', async () => {
     const listener = createMemoryListener();
-    const server = serve(planned, listener);
-    await Promise.all([0, 1, 2].map((site) => join(listener, site)));
-    undisturbed = await server;
+    const { clock, othersAreHere, server } = serveByHand(listener);
+    const others = [1, 2].map((site) => join(listener, site));
+    await othersAreHere;
+    for (let hour = 0; hour < 24; hour++) await clock.advance(60 * minuteMs);
+    await Promise.all([join(listener, 0), ...others]);
+    expect(resultOf(await server)).toEqual(resultOf(undisturbed));
   });
 
+  test('ends the study when it does not come within the time given, and nothing is said of a commit', async () => {
+    const clock = new FakeClock();
+    const settings = { clock, timeoutMs: minuteMs, joinTimeoutMs: 10 * minuteMs };
+    const ended = serve(planned, createMemoryListener(), settings).catch((error: unknown) => error);
+    expect(await whileTimePasses(clock, ended)).toMatchObject({
+      name: 'TimeoutError',
+      message: 'site A has not connected within 600 s. The study stops before its first commit',
+    });
+    expect(clock.nowMs()).toBeGreaterThanOrEqual(10 * minuteMs);
+  });
+});
+
+describe('a site that is connected and silent', () => {
   test('loses its connection after ten minutes; the study goes on when it is back and speaks', async () => {
     const listener = createMemoryListener();
     const { clock, told, server } = serveByHand(listener);

@@ -28,7 +28,7 @@ export function addServer(program: Command): void {
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024))
     .option(
       '--timeout <seconds>',
-      'how long the study waits for a site that is lost (default: 60), and if above 600 for one that is silent',
+      'how long the study waits for a site that is lost (default: 60), and if above 600 for one that is silent; it waits without end for one that has not come yet',
       seconds,
     )
     .addOption(new Option('--hand-over <folder>').hideHelp())

@@ -22,6 +22,8 @@ export interface ServeOptions {
   /** Threads of the engine; default: all cores, one for a tiny network. */
   readonly threads?: number | undefined;
   readonly timeoutMs: number;
+  /** How long the study waits for a site that has not connected yet. Default: until it comes. */
+  readonly joinTimeoutMs?: number;
   readonly signal: AbortSignal;
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
@@ -67,6 +69,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
     clock: systemClock,
     signal,
     timeoutMs: options.timeoutMs,
+    joinTimeoutMs: options.joinTimeoutMs,
     ...(activations ? { activations } : {}),
     ...(order
       ? {
