@@ -90,16 +90,29 @@ interface JsonSchema {
   readonly items?: JsonSchema;
 }
 
-/** The branches of a schema that the written value has not ruled out by a constant such as `kind`. */
+/**
+ * A schema and its branches that the written value has not ruled out by the key that tells them apart, such as `kind`. Another wrong
+ * value rules nothing out, and where `kind` itself is wrong no branch is.
+ */
 function branches(schema: JsonSchema, value: unknown): JsonSchema[] {
-  const inner = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
-  return [schema, ...inner.flatMap((branch) => branches(branch, value))].filter((branch) =>
-    Object.entries(branch.properties ?? {}).every(([key, property]) => {
-      const allowed = property.const === undefined ? property.enum : [property.const];
+  const inner = [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])];
+  const telling = Object.keys(inner[0]?.properties ?? {}).filter((key) =>
+    inner.every((member) => allowedAt(member, key)),
+  );
+  const fitting = inner.filter((member) =>
+    telling.every((key) => {
       const written = (value as Record<string, unknown> | null | undefined)?.[key];
-      return written === undefined || allowed === undefined || allowed.includes(written);
+      return written === undefined || allowedAt(member, key)?.includes(written);
     }),
   );
+  const members = [...(fitting.length > 0 ? fitting : inner), ...(schema.allOf ?? [])];
+  return [schema, ...members.flatMap((member) => branches(member, value))];
+}
+
+/** The only values that a key may have; undefined where it may have any. */
+function allowedAt({ properties }: JsonSchema, key: string): readonly unknown[] | undefined {
+  const property = properties?.[key];
+  return property?.const === undefined ? property?.enum : [property.const];
 }
 
 function schemasAt(document: StudyDocument, path: Path): JsonSchema[] {

@@ -112,6 +112,24 @@ extra: 1
     ]);
   });
 
+  it('says which keys are known although another value is wrong too', () => {
+    const text = `${images.replace('labels: server', 'labels: nowhere, zzzz: 1')}  zzzz: 1
+method: septumm
+training: { optimizer: { kind: adam, zzzz: 1 }, select: wurst, zzzz: 1 }
+zzzz: 1
+`;
+    expect(problemsOf(text)).toEqual([
+      expect.stringMatching(/^study.yaml:2: choices.labels is "nowhere"; /),
+      expect.stringMatching(/^study.yaml:2: choices.zzzz is not known; known are labels, when, /),
+      expect.stringMatching(/^study.yaml:9: data.zzzz is not known; known are kind, .*classes/),
+      expect.stringMatching(/^study.yaml:10: method is "septumm"; /),
+      'study.yaml:11: training.optimizer.zzzz is not known; known are kind, beta1, beta2, epsilon, weightDecay',
+      expect.stringMatching(/^study.yaml:11: training.select is "wurst"; /),
+      expect.stringMatching(/^study.yaml:11: training.zzzz is not known; known are batch, /),
+      expect.stringMatching(/^study.yaml:12: zzzz is not known; known are study, seed, method, /),
+    ]);
+  });
+
   it.each([
     [
       'sites: { count: 2 }',
