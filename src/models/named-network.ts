@@ -64,29 +64,35 @@ export function networkOptions(name: string): readonly string[] | undefined {
 
 /** A network by name. Throws ConfigError `unknown-network`, or `bad-study` with every option that is wrong. */
 export function namedNetwork(name: string, options: NetworkOptions = {}): Network {
+  const problems = networkProblems(name, options).map(({ text }) => text);
   const entry = Object.hasOwn(networks, name) ? networks[name] : undefined;
-  if (!entry) {
-    const list = networkNames.join(', ');
-    throw new ConfigError(
-      'unknown-network',
-      `no network is called "${name}"; give one of ${list}, or a path to an .onnx file`,
-    );
-  }
-  const problems = optionProblems(name, entry, options);
+  if (!entry) throw new ConfigError('unknown-network', problems);
   if (problems.length > 0) throw new ConfigError('bad-study', problems);
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return entry.make({ ...entry.defaults, ...given } as Required<NetworkOptions>);
 }
 
-function optionProblems(name: string, entry: Entry, options: NetworkOptions): string[] {
-  const problems: string[] = [];
+/** What is wrong with a named network, and with which option of it; the name itself where no option is named. */
+export interface NetworkProblem {
+  readonly option?: string;
+  readonly text: string;
+}
+
+/** Everything that is wrong with a name and its options; nothing is made. */
+export function networkProblems(name: string, options: NetworkOptions = {}): NetworkProblem[] {
+  const entry = Object.hasOwn(networks, name) ? networks[name] : undefined;
+  if (!entry) {
+    const list = networkNames.join(', ');
+    return [{ text: `no network is called "${name}"; give one of ${list}, or a path to an .onnx file` }];
+  }
+  const problems: NetworkProblem[] = [];
   for (const [option, value] of Object.entries(options) as [keyof NetworkOptions, number | undefined][]) {
     if (value === undefined) continue;
     const range = entry.ranges[option];
     const problem = range
       ? rangeProblem(range, value)
       : `is not an option; it has ${Object.keys(entry.ranges).join(', ')}`;
-    if (problem) problems.push(`network ${name}: ${option} ${problem}`);
+    if (problem) problems.push({ option, text: `network ${name}: ${option} ${problem}` });
   }
   return problems;
 }

@@ -3,10 +3,11 @@
 import { basename } from 'node:path';
 import { ConfigError, EngineError } from '../base/index.ts';
 import { describeInputs, targetOf } from '../data/index.ts';
-import { namedNetwork, networkOptions } from '../models/index.ts';
+import { namedNetwork } from '../models/index.ts';
 import { readModel } from '../onnx/index.ts';
 import type { LossKind, Plan, Task } from '../protocol/index.ts';
 import { makePlan, type PlannedStudy, type PlanSettings } from '../split/index.ts';
+import { optionsOf } from './network-options.ts';
 import { defaultSiteNames, type Study } from './study-file.ts';
 
 /** What the command line may say otherwise than the study file. */
@@ -48,7 +49,7 @@ export function siteSharesOf(study: Study, overrides: StudyOverrides = {}): Site
 export function planSettingsOf(study: Study, overrides: StudyOverrides = {}): PlanSettings {
   const { data, network, gives } = study;
   const task = taskOf(study);
-  const options = optionsOf(study, task);
+  const options = optionsOf(network, data);
   return {
     study: study.name,
     seed: overrides.seed ?? study.seed,
@@ -105,22 +106,6 @@ function taskOf({ data, threshold }: Study): Task {
     ...(positive === undefined ? {} : { positive }),
     threshold: threshold ?? 0.5,
   };
-}
-
-/** A named network's options; those that it has and the study leaves out follow from the data. */
-function optionsOf({ network, data }: Study, task: Task): Record<string, number> {
-  const options = network.name === undefined ? undefined : networkOptions(network.name);
-  if (!options) return { ...network.options };
-  const { dims, columns } = describeInputs(data);
-  const [channels, height, width] = dims;
-  const followed: Record<string, number | undefined> = {
-    inputs: columns.length > 0 ? columns.length : undefined,
-    channels: dims.length === 3 ? channels : undefined,
-    size: height === width ? height : undefined,
-    classes: task.kind === 'classification' && task.classes.length > 2 ? task.classes.length : undefined,
-  };
-  const taken = Object.entries(followed).filter(([option, value]) => options.includes(option) && value !== undefined);
-  return { ...(Object.fromEntries(taken) as Record<string, number>), ...network.options };
 }
 
 /** The numbers that the network puts out for a record; undefined when its file does not say. */

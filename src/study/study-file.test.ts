@@ -104,11 +104,50 @@ extra: 1
       'study.yaml:3: choices.labels is missing; give one of server, site',
       'study.yaml:4: choices.when is "alive"; expected one of live, buffered, detached; did you mean live?',
       'study.yaml:6: sites.cuont is not known; did you mean count?',
+      'study.yaml:7: sites.ratio has 2 parts, but sites.count is 3',
       'study.yaml:11: network.file and network.name are both given: give one',
       'study.yaml:13: training.batch is "many"; expected a number',
       'study.yaml:14: training.optimizer.kind is "adm"; expected one of sgd, adam, adamw; did you mean adam?',
       'study.yaml:16: data.kind is "tabel"; expected one of images, table, synthetic; did you mean table?',
       expect.stringMatching(/^study.yaml:17: extra is not known; known are study, seed, method, /),
+    ]);
+  });
+
+  it('names the combination, the network, its options and the batch in the same round as everything else', () => {
+    const text = `study: all
+method: detached
+choices: { labels: site, wen: live }
+sites: { count: 3, rato: 1 }
+network:
+  name: ct-cnn
+  otions: {}
+  options: { size: 33, colour: 2 }
+training: { batch: 2 }
+data:
+  kind: images
+  classes: [non-covid, covid]
+  positive: covid
+`;
+    const problems = [
+      expect.stringMatching(/^study.yaml:3: choices.wen is not known; did you mean when\?/),
+      expect.stringMatching(/^study.yaml:3: when: detached, labels: site, .* is not allowed: /),
+      'study.yaml:4: sites.rato is not known; did you mean ratio?',
+      'study.yaml:7: network.otions is not known; did you mean options?',
+      'study.yaml:8: network ct-cnn: size is 33; expected a multiple of 8',
+      'study.yaml:8: network ct-cnn: colour is not an option; it has channels, classes, size, dropout',
+    ];
+    expect(problemsOf(text)).toEqual(problems);
+    const live = text
+      .replace('detached', 'septum')
+      .replace('batch: 2', 'batsh: 9, batch: 2')
+      .replace('ct-cnn', 'ct-cn');
+    expect(problemsOf(live)).toEqual([
+      problems[0],
+      problems[2],
+      expect.stringMatching(/^study.yaml:6: no network is called "ct-cn"; give one of /),
+      problems[3],
+      expect.stringMatching(/^study.yaml:9: training.batsh is not known; /),
+      'study.yaml:9: training.batch is 2, but there are 3 sites: a step takes at least one record a site',
     ]);
   });
 
@@ -252,7 +291,7 @@ describe('planOf', () => {
       ),
     ]);
     expect(planProblems(lipids.replace('batch: 32', 'batch: 2'))).toEqual([
-      'study.yaml:8: training.batch is 2, but there are 3 sites: a step takes at least one record a site',
+      'study.yaml:9: training.batch is 2, but there are 3 sites: a step takes at least one record a site',
     ]);
   });
 

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { ConfigError, messageOf, sha256Hex } from '../base/index.ts';
 import { type DataSettings, targetOf } from '../data/index.ts';
+import { networkProblems } from '../models/index.ts';
 import {
   checkChoices,
   type Choices,
@@ -12,6 +13,7 @@ import {
   presets,
   type TrainingSettings,
 } from '../protocol/index.ts';
+import { optionsOf } from './network-options.ts';
 import { schemaProblems } from './schema-problems.ts';
 import { type Path, pathText, StudyDocument } from './study-document.ts';
 import { studySchema, type StudySections } from './study-schema.ts';
@@ -57,7 +59,7 @@ export interface Study {
 
 /**
  * Reads a study file's text. `fileName` is for messages. Throws ConfigError `bad-study` with every problem and its line;
- * `combination-refused` when the choices do not go together.
+ * `combination-refused` when nothing is wrong but that the choices do not go together.
  */
 export function parseStudy(text: string, fileName: string): Study {
   const document = new StudyDocument(text, fileName);
@@ -70,17 +72,12 @@ export function parseStudy(text: string, fileName: string): Study {
   const parsed = studySchema.safeParse(document.value);
   const problems = parsed.success ? [] : schemaProblems(document, parsed.error.issues);
   problems.push(...crossProblems(document));
+  const refusal = combinationProblem(document);
+  if (refusal !== undefined && problems.length === 0) throw new ConfigError('combination-refused', refusal);
+  if (refusal !== undefined) problems.push(refusal);
   if (problems.length > 0 || !parsed.success) throw new ConfigError('bad-study', inFileOrder(problems));
   const sections = parsed.data;
   const choices = choicesOf(sections);
-  try {
-    checkChoices(choices);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw new ConfigError('combination-refused', `${document.placeOf(['choices'])}: ${error.message}`, {
-      cause: error,
-    });
-  }
   const { network, data, gives } = sections;
   return {
     fileName,
@@ -138,7 +135,7 @@ export function defaultSiteNames(count: number): string[] {
   return Array.from({ length: count }, (_, index) => `site-${index + 1}`);
 }
 
-function choicesOf({ method, choices }: StudySections): Choices {
+function choicesOf({ method, choices }: Pick<StudySections, 'method' | 'choices'>): Choices {
   const { labels, segmentSeed, when, order, trunk, segments } = choices;
   const preset = presets[method];
   return {
@@ -169,7 +166,9 @@ function trainingOf({ method, training }: StudySections, document: StudyDocument
 function crossProblems(document: StudyDocument): string[] {
   const problems: string[] = [];
   const problem = (path: Path, text: string) => problems.push(`${document.placeOf(path)}: ${pathText(path)} ${text}`);
-  const sites = studySchema.shape.sites.safeParse(document.valueAt(['sites']));
+  const { shape } = studySchema;
+  // Unknown keys are the schema's to tell; here they hide nothing.
+  const sites = shape.sites.strip().safeParse(document.valueAt(['sites']));
   if (sites.success) {
     const { count, ratio, names } = sites.data;
     const parts = ratio === undefined ? undefined : ratioOf(ratio).length;
@@ -182,7 +181,8 @@ function crossProblems(document: StudyDocument): string[] {
     if (names !== undefined && new Set(names).size < names.length) problem(['sites', 'names'], 'names a site twice');
   }
 
-  const network = studySchema.shape.network.safeParse(document.valueAt(['network']));
+  const data = shape.data.safeParse(document.valueAt(['data']));
+  const network = shape.network.strip().safeParse(document.valueAt(['network']));
   if (network.success) {
     const { name, file, start, options } = network.data;
     if (name !== undefined && file !== undefined)
@@ -191,6 +191,13 @@ function crossProblems(document: StudyDocument): string[] {
       problem(['network', 'name'], `is a path: write it as file: ${name}`);
     else if (name === undefined && file === undefined)
       problem(['network', 'name'], 'is missing: name a network, or give the file of one');
+    else if (name !== undefined) {
+      const all = data.success ? optionsOf(network.data, data.data) : options;
+      for (const { option, text } of networkProblems(name, all))
+        problems.push(
+          `${document.placeOf(option === undefined ? ['network', 'name'] : ['network', 'options', option])}: ${text}`,
+        );
+    }
     if (file !== undefined && Object.keys(options).length > 0)
       problem(['network', 'options'], 'are for named networks; a file has none');
     if (file !== undefined && start !== undefined)
@@ -199,7 +206,6 @@ function crossProblems(document: StudyDocument): string[] {
       problem(['choices', 'segmentSeed'], 'is site, but the segment starts from a file, which is no secret of a site');
   }
 
-  const data = studySchema.shape.data.safeParse(document.valueAt(['data']));
   const threshold = document.valueAt(['task', 'threshold']);
   if (data.success && threshold !== undefined) {
     const target = targetOf(data.data);
@@ -209,12 +215,20 @@ function crossProblems(document: StudyDocument): string[] {
       problem(['task', 'threshold'], `is for two classes, but data.classes has ${target.classes.length}`);
   }
 
-  const training = studySchema.shape.training.safeParse(document.valueAt(['training']) ?? {});
-  const choices = studySchema.shape.choices.safeParse(document.valueAt(['choices']));
-  const method = studySchema.shape.method.safeParse(document.valueAt(['method']));
-  if (training.success && choices.success && method.success) {
-    const { when, order } = choicesOf({ choices: choices.data, method: method.data } as StudySections);
-    const { augmentPasses, turnSteps, turnOrder } = training.data;
+  const training = shape.training
+    .unwrap()
+    .strip()
+    .safeParse(document.valueAt(['training']) ?? {});
+  const choices = writtenChoices(document);
+  if (training.success && choices) {
+    const { when, order } = choices;
+    const { augmentPasses, turnSteps, turnOrder, batch } = training.data;
+    const siteCount = sites.success ? sitesOf(sites.data).names.length : 0;
+    if (batch < siteCount && order === 'union')
+      problem(
+        ['training', 'batch'],
+        `is ${batch}, but there are ${siteCount} sites: a step takes at least one record a site`,
+      );
     if (augmentPasses > 0 && when !== 'detached')
       problem(['training', 'augmentPasses'], `is for when: detached; with when: ${when} every epoch varies its images`);
     if (augmentPasses > 0 && data.success && !varies(data.data))
@@ -228,6 +242,25 @@ function crossProblems(document: StudyDocument): string[] {
       problem(['training', 'turnOrder'], `is for order: turns, but order is ${order}`);
   }
   return problems;
+}
+
+/** Why the choices do not go together, with its place; undefined when they do, or when one of them is not understood. */
+function combinationProblem(document: StudyDocument): string | undefined {
+  const choices = writtenChoices(document);
+  try {
+    if (choices) checkChoices(choices);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ConfigError) return `${document.placeOf(['choices'])}: ${error.message}`;
+    throw error;
+  }
+}
+
+/** The choices that are written, whatever unknown keys stand beside them; undefined when one is not understood. */
+function writtenChoices(document: StudyDocument): Choices | undefined {
+  const choices = studySchema.shape.choices.strip().safeParse(document.valueAt(['choices']));
+  const method = studySchema.shape.method.safeParse(document.valueAt(['method']));
+  return choices.success && method.success ? choicesOf({ choices: choices.data, method: method.data }) : undefined;
 }
 
 function varies(data: DataSettings): boolean {

@@ -64,6 +64,7 @@ describe('septum', () => {
     writeFileSync(join(cwd, 'study.yaml'), text.replace('labels: server', 'labels: nowhere'));
     const { code, stderr } = await septum(['study', 'check', 'study.yaml'], { cwd });
     expect(stderr).toMatch(/study\.yaml:3: choices\.labels/);
+    expect(stderr).toMatch(/study\.yaml:5: no network is called "lipid-mpl"/);
     expect(stderr).toMatch(/study\.yaml:6: training\.batsh .*did you mean batch\?/);
     expect(code).toBe(2);
   });
