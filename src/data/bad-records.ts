@@ -6,9 +6,11 @@ import { DataError } from '../base/index.ts';
 export class BadRecords {
   readonly structure: string[] = [];
   readonly #records = new Map<number, string[]>();
+  readonly #places = new Map<number, number>();
 
-  /** Notes a problem of the record in `row`. */
-  add(row: number, problem: string): void {
+  /** Notes a problem of the record in `row`. `before` says which row it stands before, where its own number does not. */
+  add(row: number, problem: string, before?: number): void {
+    if (before !== undefined) this.#places.set(row, before - 0.5);
     const problems = this.#records.get(row);
     if (problems === undefined) this.#records.set(row, [problem]);
     else problems.push(problem);
@@ -29,12 +31,15 @@ export class BadRecords {
   }
 
   /**
-   * The bad records' problems, in row order, a line each. Throws DataError with all of them when there are more than `skipBad`
+   * The bad records' problems, in the source's order, a line each. Throws DataError with all of them when there are more than `skipBad`
    * bad records.
    */
   skipped(skipBad: number): string[] {
     this.checkStructure();
-    const lines = [...this.#records].toSorted(([a], [b]) => a - b).flatMap(([, problems]) => problems);
+    const placeOf = (row: number): number => this.#places.get(row) ?? row;
+    const lines = [...this.#records]
+      .toSorted(([a], [b]) => placeOf(a) - placeOf(b) || a - b)
+      .flatMap(([, problems]) => problems);
     if (this.count <= skipBad) return lines;
     const advice =
       skipBad > 0 ? `${this.count} bad records are more than the ${skipBad} that may be skipped (--skip-bad)` : null;

@@ -47,16 +47,23 @@ export class ListingBuilder {
 
   /** Adds a record, or notes why it is bad. */
   add({ row, id, group, split, label }: SourceRecord): void {
-    const { seed, fractions, place } = this.#rules;
-    const first = this.#rowOfId.get(id);
-    if (first === undefined) this.#rowOfId.set(id, row);
-    else this.bad.add(row, `${place(row)}: ${quoted(id)} was already in ${place(first)}`);
+    const { seed, fractions } = this.#rules;
+    this.note({ row, id, split });
+    const isFirst = !this.#rowOfId.has(id);
+    if (isFirst) this.#rowOfId.set(id, row);
     if (group === null) this.#withoutGroup = true;
     const part = split === null ? partOfGroup(seed, group ?? id, fractions) : this.#partNames.get(split);
-    if (part === undefined) {
-      const names = [...this.#partNames.keys()].join(', ');
-      this.bad.add(row, `${place(row)}: the part is ${quoted(split ?? '')}, which is none of ${names}`);
-    } else if (first === undefined) this.#records.push({ part, label, group: group ?? id, id, row });
+    if (part !== undefined && isFirst) this.#records.push({ part, label, group: group ?? id, id, row });
+  }
+
+  /** Notes what is wrong with a record's id and part, for one that is bad already and is not added. What is null is not looked at. */
+  note({ row, id, split }: Pick<SourceRecord, 'row' | 'split'> & { readonly id: string | null }): void {
+    const { place } = this.#rules;
+    const first = id === null ? undefined : this.#rowOfId.get(id);
+    if (first !== undefined) this.bad.add(row, `${place(row)}: ${quoted(id ?? '')} was already in ${place(first)}`);
+    if (split === null || this.#partNames.has(split)) return;
+    const names = [...this.#partNames.keys()].join(', ');
+    this.bad.add(row, `${place(row)}: the part is ${quoted(split)}, which is none of ${names}`);
   }
 
   /**

@@ -15,9 +15,11 @@ export interface TableRecord {
   readonly inputs: Float64Array;
 }
 
-/** What came of a row: its record, or what is wrong with it, or the column whose missing value drops it. */
+/** What came of a row: its record, or what is wrong with it beside what it calls itself and its part, or the column whose missing value drops it. */
 export type CheckedRow =
-  { readonly record: TableRecord } | { readonly problems: readonly string[] } | { readonly droppedFor: string };
+  | { readonly record: TableRecord }
+  | ({ readonly problems: readonly string[] } & Pick<TableRecord, 'id' | 'split'>)
+  | { readonly droppedFor: string };
 
 interface DeclaredColumn {
   readonly column: string;
@@ -93,17 +95,11 @@ export class TableChecker {
       else problems.push(`${input.column} is missing`);
       at += width;
     }
-    if (problems.length > 0) return { problems };
+    const id = cell(columns.id);
+    const split = this.#labelled ? cell(columns.split) : null;
+    if (problems.length > 0) return { problems, id, split };
     if (droppedFor !== null) return { droppedFor };
-    return {
-      record: {
-        id: cell(columns.id),
-        group: this.#labelled ? cell(columns.group) : null,
-        split: this.#labelled ? cell(columns.split) : null,
-        label,
-        inputs: values,
-      },
-    };
+    return { record: { id, group: this.#labelled ? cell(columns.group) : null, split, label, inputs: values } };
   }
 
   #label(text: string, problems: string[]): number {

@@ -113,6 +113,36 @@ describe('a folder with a labels file', () => {
     expect((await problemsOf(again.parts.train.load([0])))[0]).toContain(`${join(here, 'a.png')}: cannot be read`);
   });
 
+  it('finds all problems of a row, the broken file among them, and holds none against another row', async () => {
+    const here = join(folder, 'several');
+    await image(join(here, 'a.png'), 1);
+    await mkdir(here, { recursive: true });
+    await writeFile(join(here, 'b.png'), 'no image');
+    const labels = join(here, 'labels.csv');
+    const good = Array.from({ length: 30 }, (_, index) => `good-${index}.png`);
+    for (const name of good) await image(join(here, name), 1);
+    const rows = [
+      'a.png,no,1,train',
+      'b.png,maybe,2,later',
+      'a.png,perhaps,3,train',
+      'short',
+      ...good.map((name) => `${name},no,4,val`),
+    ];
+    await writeFile(labels, ['path,label,case,split', ...rows].join('\n'));
+    const problems = [
+      `${labels}, line 3: label is "maybe", which is none of no, yes`,
+      expect.stringContaining(`${labels}, line 3: the part is "later", which is none of`),
+      expect.stringContaining(`${labels}, line 3: ${join(here, 'b.png')}: cannot be decoded`),
+      `${labels}, line 4: label is "perhaps", which is none of no, yes`,
+      `${labels}, line 4: "a.png" was already in ${labels}, line 2`,
+      `${labels}, line 5: has 1 fields, but the header has 4`,
+    ];
+    expect(await problemsOf(listRecords(settingsOf(), here, { seed }))).toEqual(problems);
+    const listing = await listRecords(settingsOf(), here, { seed, skipBad: 3 });
+    expect(listing.records.map(({ id }) => id)).toEqual(['a.png', ...good]);
+    expect(listing.skipped).toEqual(problems);
+  });
+
   it('is checked no further once the signal is aborted', async () => {
     const here = join(folder, 'stopped');
     const names = Array.from({ length: 40 }, (_, index) => `${index}.png`);

@@ -5,7 +5,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError, messageOf } from '../../base/index.ts';
 import { leadsOut } from '../inside-folder.ts';
-import { ListingBuilder, type ListingRules, type SourceRecord } from '../listing-builder.ts';
+import { ListingBuilder, type ListingRules } from '../listing-builder.ts';
 import type { ListOptions, Listing } from '../listing.ts';
 import { groupOfPath } from '../path-pattern.ts';
 import type { ImageFolderSettings } from '../settings.ts';
@@ -101,9 +101,8 @@ async function listLabelsFile(settings: ImageFolderSettings, folder: string, opt
         const place = source.place(row);
         const cell = (column: string | undefined) =>
           column === undefined ? null : (cells[names.indexOf(column)] ?? null);
-        const before = builder.bad.count;
         const path = cell(columns.path);
-        await checkPath(builder, folder, row, place, path);
+        const isThere = await checkPath(builder, folder, row, place, path);
         const text = cell(columns.label);
         const label = text === null ? -1 : classes.indexOf(text);
         if (text === null) builder.bad.add(row, `${place}: ${columns.label} is missing`);
@@ -111,10 +110,11 @@ async function listLabelsFile(settings: ImageFolderSettings, folder: string, opt
           builder.bad.add(row, `${place}: ${columns.label} is ${quoted(text)}, which is none of ${classes.join(', ')}`);
         for (const column of [columns.group, columns.split])
           if (column !== undefined && cell(column) === null) builder.bad.add(row, `${place}: ${column} is missing`);
-        if (path === null || builder.bad.count > before) continue;
-        const group = patternGroup(settings, builder, row, place, path) ?? cell(columns.group);
-        builder.add({ row, id: path, group, split: cell(columns.split), label });
-        await checks.add(path, row, place);
+        const split = cell(columns.split);
+        const group = path === null ? null : (patternGroup(settings, builder, row, place, path) ?? cell(columns.group));
+        if (path === null || builder.bad.has(row)) builder.note({ row, id: path, split });
+        else builder.add({ row, id: path, group, split, label });
+        if (path !== null && isThere) await checks.add(path, row, place);
       }
     }
     await checks.done();
@@ -146,16 +146,10 @@ async function listClassFolders(settings: ImageFolderSettings, folder: string, o
           ? `${place}: is not in a class folder, but ${expected} was expected`
           : `${place}: the class folder is ${quoted(name)}, which is none of ${classes.join(', ')}`,
       );
-      continue;
     }
-    const record: SourceRecord = {
-      row,
-      id: path,
-      group: patternGroup(settings, builder, row, place, path),
-      split,
-      label,
-    };
-    builder.add(record);
+    const group = patternGroup(settings, builder, row, place, path);
+    if (!builder.bad.has(row)) builder.add({ row, id: path, group, split, label });
+    else if (name !== null) builder.note({ row, id: path, split });
     await checks.add(path, row);
   }
   await checks.done();
@@ -176,20 +170,21 @@ function patternGroup(
   return group ?? path;
 }
 
-/** Notes a path that leads out of the folder, is of another kind, or leads to no file. */
+/** Whether a path leads to an image's file; notes one that leads out of the folder, is of another kind, or leads to no file. */
 async function checkPath(
   builder: ListingBuilder,
   folder: string,
   row: number,
   place: string,
   path: string | null,
-): Promise<void> {
+): Promise<boolean> {
   if (path === null) builder.bad.add(row, `${place}: the path is missing`);
   else if (leadsOut(path)) builder.bad.add(row, `${place}: ${quoted(path)} leads out of the data folder`);
   else if (!imageName.test(path))
     builder.bad.add(row, `${place}: ${quoted(path)} is not named as a PNG, JPEG, BMP or TIFF file`);
-  else if (!(await isFile(join(folder, path))))
-    builder.bad.add(row, `${place}: there is no file ${join(folder, path)}`);
+  else if (await isFile(join(folder, path))) return true;
+  else builder.bad.add(row, `${place}: there is no file ${join(folder, path)}`);
+  return false;
 }
 
 const checkedAtOnce = 4;

@@ -29,9 +29,10 @@ export async function listTable(settings: TableSettings, path: string, options: 
     for await (const batch of source.read(checker.columns)) {
       for (const { row, cells } of batch) {
         const checked = checker.check(cells);
-        if ('problems' in checked)
+        if ('problems' in checked) {
           for (const problem of checked.problems) builder.bad.add(row, `${source.place(row)}: ${problem}`);
-        else if ('droppedFor' in checked) dropped.set(checked.droppedFor, (dropped.get(checked.droppedFor) ?? 0) + 1);
+          builder.note({ row, id: checked.id, split: checked.split });
+        } else if ('droppedFor' in checked) dropped.set(checked.droppedFor, (dropped.get(checked.droppedFor) ?? 0) + 1);
         else builder.add({ ...checked.record, row, id: checked.record.id ?? rowId(row) });
       }
     }
@@ -79,12 +80,13 @@ export function requireColumns(
   bad.checkStructure();
 }
 
-/** Notes records that have too few or too many fields; they come after all rows. */
+/** Notes records that have too few or too many fields; they are no rows, and numbered after all rows. */
 export function addRagged(source: TableSource, bad: BadRecords): void {
   source.ragged.forEach(({ line, fields }, index) =>
     bad.add(
       source.rowCount + index,
       `${source.file}, line ${line}: has ${fields} fields, but the header has ${source.columns.length}`,
+      source.rowsAbove(line),
     ),
   );
 }

@@ -74,6 +74,17 @@ export class TableSource {
     return this.isText ? `${this.file}, line ${this.#lines[row]}` : `${this.file}, row ${row + 1}`;
   }
 
+  /** How many rows of a text stand above a line. */
+  rowsAbove(line: number): number {
+    let [from, to] = [0, this.#lines.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((this.#lines[middle] as number) < line) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+
   /** The given columns of the given rows (default: all), in the file's order, in batches. Every column must be one of `columns`. */
   async *read(columns: readonly string[], rows?: readonly number[]): AsyncGenerator<TableRow[]> {
     const select = columns.map((column) => {

@@ -88,6 +88,7 @@ describe('a table', () => {
       `${path}, line 3: age is "fifty", but a number was expected`,
       `${path}, line 3: sex is "x", which is none of M, F`,
       `${path}, line 4: age is 200, but at most 120 was expected`,
+      `${path}, line 4: the part is "somewhere", which is none of train, training, val, valid, validation, test`,
       `${path}, line 6: patient is missing`,
       `${path}, line 6: the target ldl is missing`,
       `${path}, line 6: age is missing`,
@@ -105,6 +106,22 @@ describe('a table', () => {
       `${path}, line 3: "a" was already in ${path}, line 2`,
       `${path}, line 4: group "p1" is in val, but in train in ${path}, line 2`,
       expect.stringContaining(`${path}, line 5: the part is "later", which is none of train, training, val`),
+    ]);
+  });
+
+  it('finds all problems of a row, and tells them in the order of the lines', async () => {
+    const path = await file(
+      'several.csv',
+      `${header}a,p1,train,50,M,1\nb,p2\na,p1,later,old,X,1\nc,p1\nd,p1,train,old,M,1\n`,
+    );
+    expect(await problemsOf(listRecords(settingsOf(), path, { seed }))).toEqual([
+      `${path}, line 3: has 2 fields, but the header has 6`,
+      `${path}, line 4: age is "old", but a number was expected`,
+      expect.stringContaining(`${path}, line 4: sex is "X"`),
+      `${path}, line 4: "a" was already in ${path}, line 2`,
+      expect.stringContaining(`${path}, line 4: the part is "later", which is none of`),
+      `${path}, line 5: has 2 fields, but the header has 6`,
+      `${path}, line 6: age is "old", but a number was expected`,
     ]);
   });
 
