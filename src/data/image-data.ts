@@ -156,9 +156,14 @@ export function imageData(
 }
 
 /** Images without labels. */
-export function unlabelledImages(ids: readonly string[], reading: ImageReading): UnlabelledData {
+export function unlabelledImages(
+  ids: readonly string[],
+  reading: ImageReading,
+  remarks: readonly string[] = [],
+): UnlabelledData {
   return {
     records: new ImageRecords(unlabelledPart(ids), reading),
+    remarks,
     setStandardisation: () => undefined,
     close: () => Promise.resolve(reading.cache.clear()),
   };

@@ -95,11 +95,17 @@ export type OpenSiteData = (
 ) => Promise<OpenedData>;
 
 /** Opens all records of `path` without labels, in the source's order, for prediction. Same errors as listing. */
-export type OpenUnlabelled = (settings: DataSettings, path: string, options?: OpenOptions) => Promise<UnlabelledData>;
+export type OpenUnlabelled = (
+  settings: DataSettings,
+  path: string,
+  options?: OpenOptions & Omit<ListOptions, 'seed'>,
+) => Promise<UnlabelledData>;
 
 /** Records to predict. `labels` is empty. */
 export interface UnlabelledData {
   readonly records: Records;
+  /** What was skipped and why, and what a careful reader should know, a line each. */
+  readonly remarks: readonly string[];
   setStandardisation(inputs: Standardisation): void;
   close(): Promise<void>;
 }

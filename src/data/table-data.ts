@@ -75,10 +75,16 @@ export function tableData(
 }
 
 /** Records of a table without labels. */
-export function unlabelledTable(ids: readonly string[], raw: RawRows, columns: readonly InputColumn[]): UnlabelledData {
+export function unlabelledTable(
+  ids: readonly string[],
+  raw: RawRows,
+  columns: readonly InputColumn[],
+  remarks: readonly string[] = [],
+): UnlabelledData {
   const records = new TableRecords(unlabelledPart(ids), raw, columns.length);
   return {
     records,
+    remarks,
     setStandardisation: (inputs) => records.standardise(inputs),
     close: () => Promise.resolve(),
   };

@@ -1,7 +1,7 @@
 // Predictions of a model folder as CSV (RFC 4180): a record's id or path, then a probability for each class and the class, or the value
 // with its unit. No labels are read.
 
-import { parseDataSettings } from '../data/index.ts';
+import { type ListOptions, parseDataSettings } from '../data/index.ts';
 import { openUnlabelled } from '../data/node/index.ts';
 import type { Engine } from '../engine/index.ts';
 import { decideClasses } from '../metrics/index.ts';
@@ -18,21 +18,31 @@ export interface PredictionOptions {
   readonly dataPath: string;
   /** Whose model, where each site has its own. */
   readonly site?: string | undefined;
+  /** How many bad records may be skipped. Default 0. */
+  readonly skipBad?: number | undefined;
+  readonly signal?: AbortSignal;
+  /** Told how many images have been checked. */
+  readonly onChecked?: ListOptions['onChecked'];
 }
 
-/** The CSV text of all records' predictions, in the data's order. Throws DataError, or ConfigError `bad-usage` when a site must be named. */
+/** The CSV text of all records' predictions, in the data's order, and what is to be said of them. Throws DataError, or ConfigError `bad-usage` when a site must be named. */
 export async function predictCsv(
   options: PredictionOptions,
-): Promise<{ readonly csv: string; readonly count: number }> {
-  const { model, engine, dataPath, site } = options;
+): Promise<{ readonly csv: string; readonly count: number; readonly remarks: readonly string[] }> {
+  const { model, engine, dataPath, site, skipBad = 0, signal, onChecked } = options;
   const { description } = model;
   const running = await RunningModel.load(await modelOf(model, site), engine);
   try {
-    const data = await openUnlabelled(parseDataSettings(description.data), dataPath);
+    const data = await openUnlabelled(parseDataSettings(description.data), dataPath, {
+      skipBad,
+      signal,
+      onChecked,
+    });
     try {
       data.setStandardisation(description.standardisation);
       const predictions = await predictWith(running, data.records);
-      return { csv: predictionsCsv(description, data.records.ids, predictions), count: data.records.count };
+      const csv = predictionsCsv(description, data.records.ids, predictions);
+      return { csv, count: data.records.count, remarks: data.remarks };
     } finally {
       await data.close();
     }

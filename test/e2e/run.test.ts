@@ -68,6 +68,10 @@ describe('septum run', () => {
     const lines = read(predictions).trim().split('\r\n');
     expect(lines).toHaveLength(601);
     expect(lines[0]).toBe('id,ldl (mg/dL)');
+    const refused = await septum(['predict', '--model', first, '--out', predictions]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('is there already; --force replaces it');
+    expect((await septum(['predict', '--model', first, '--out', predictions, '--force'])).code).toBe(0);
   });
 
   it('refuses a folder that is not empty, replaces a run with --force, and keeps what is not its own', async () => {

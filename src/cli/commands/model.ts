@@ -15,6 +15,8 @@ export interface PredictFlags {
   readonly data?: string;
   readonly site?: string;
   readonly out: string;
+  readonly skipBad?: number;
+  readonly force?: true;
 }
 
 export function addEvaluate(program: Command): void {
@@ -42,12 +44,14 @@ export function addPredict(program: Command): void {
     .command('predict')
     .summary('predictions of a model')
     .description(
-      'Writes a CSV file with a prediction for each record, in the order of the data. Labels are not needed.',
+      'Writes a CSV file with a prediction for each record, in the order of the data. Labels are not needed, nor is the id column of a table: rows then go by their numbers.',
     )
     .requiredOption('--model <folder>', 'the folder of a run, or the model folder in it')
     .option('--data <path>', 'folder or file with records')
     .option('--site <name>', 'whose model, where each site has its own')
     .requiredOption('--out <file>', 'the CSV file to write; - for standard output')
+    .option('--skip-bad <n>', 'go on although up to N records are bad, and say which', wholeNumber(0))
+    .option('--force', 'replace the file')
     .addHelpText('after', '\nExample:\n  septum predict --model ./out --data ./new-slices --out predictions.csv')
     .action(async (flags: PredictFlags) => {
       const { predict } = await import('../predict.ts');

@@ -143,6 +143,26 @@ describe('a folder with a labels file', () => {
     expect(listing.skipped).toEqual(problems);
   });
 
+  it('to predict names all broken files at once, and goes on without them when told', async () => {
+    const here = join(folder, 'predict-broken');
+    for (const name of ['a.png', 'd.png']) await image(join(here, name), 1);
+    for (const name of ['b.png', 'c.png']) await writeFile(join(here, name), 'no image');
+    const broken = ['b.png', 'c.png'].map((name) => `${join(here, name)}: cannot be decoded: Input buffer contains`);
+    const told = broken.map((words) => expect.stringContaining(words));
+    expect(await problemsOf(openUnlabelled(settingsOf(), here))).toEqual(told);
+    const data = await openUnlabelled(settingsOf(), here, { skipBad: 2 });
+    expect([data.records.ids, data.remarks]).toEqual([['a.png', 'd.png'], told]);
+    await writeFile(join(here, 'labels.csv'), 'path\nd.png\nc.png\na.png\ngone.png\n');
+    expect(await problemsOf(openUnlabelled(settingsOf(), here, { skipBad: 1 }))).toEqual([
+      expect.stringContaining(`labels.csv, line 3: ${broken[1]}`),
+      expect.stringContaining('labels.csv, line 5: there is no file'),
+      expect.stringContaining('2 bad records are more than the 1'),
+    ]);
+    const listed = await openUnlabelled(settingsOf(), here, { skipBad: 2 });
+    expect(listed.records.ids).toEqual(['d.png', 'a.png']);
+    expect((await listed.records.load([0, 1])).dims[0]).toBe(2);
+  });
+
   it('is checked no further once the signal is aborted', async () => {
     const here = join(folder, 'stopped');
     const names = Array.from({ length: 40 }, (_, index) => `${index}.png`);

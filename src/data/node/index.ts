@@ -39,7 +39,7 @@ export const openUnlabelled: OpenUnlabelled = async (settings, path, options) =>
     case 'images':
       return (await import('./open-images.ts')).openUnlabelledImages(settings, path, options);
     case 'table':
-      return (await import('./open-table.ts')).openUnlabelledTable(settings, path);
+      return (await import('./open-table.ts')).openUnlabelledTable(settings, path, options);
     case 'synthetic':
       return openUnlabelledSynthetic(settings, options);
   }

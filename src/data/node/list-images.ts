@@ -32,44 +32,81 @@ export async function listImages(
     : listClassFolders(settings, folder, options);
 }
 
-/** Every image below a folder without labels: in the order of the labels file if there is one, else by path. Or one file. */
+/** Images without labels, and what was skipped of them, a line each. */
+interface UnlabelledImages {
+  readonly folder: string;
+  readonly paths: readonly string[];
+  readonly skipped: readonly string[];
+}
+
+/**
+ * Every image below a folder without labels: in the order of the labels file if there is one, else by path. Or one file. Each is decoded
+ * once, so that all broken ones are told together. Throws DataError.
+ */
 export async function listUnlabelledImages(
   settings: ImageFolderSettings,
   path: string,
-): Promise<{ readonly folder: string; readonly paths: readonly string[] }> {
+  options: Omit<ListOptions, 'seed'> = {},
+): Promise<UnlabelledImages> {
   const info = await stat(path).catch((cause: unknown) => {
     throw new DataError('missing-data', `${path}: there is no such file or folder`, { cause });
   });
-  if (!info.isDirectory()) return { folder: dirname(path), paths: [basename(path)] };
-  return { folder: path, paths: await listUnlabelledFolder(settings, path) };
+  const labels = join(path, settings.labels);
+  if (info.isDirectory() && settings.layout === 'labels' && (await isFile(labels)))
+    return listUnlabelledFile(settings, path, options);
+  const folder = info.isDirectory() ? path : dirname(path);
+  const images = info.isDirectory() ? (await findImages(path)).images : [basename(path)];
+  if (images.length === 0) throw new DataError('missing-data', `${folder}: holds no PNG, JPEG, BMP or TIFF file`);
+  const builder = new ListingBuilder(rulesOf(settings, 0, folder, (row) => join(folder, images[row] as string)));
+  const checks = new FileChecks(settings, folder, builder, options);
+  try {
+    for (const [row, image] of images.entries()) await checks.add(image, row);
+  } finally {
+    await checks.done();
+  }
+  return goodImages(folder, images, builder, options);
 }
 
-async function listUnlabelledFolder(settings: ImageFolderSettings, folder: string): Promise<string[]> {
-  const labels = join(folder, settings.labels);
-  if (settings.layout !== 'labels' || !(await isFile(labels))) {
-    const { images } = await findImages(folder);
-    if (images.length === 0) throw new DataError('missing-data', `${folder}: holds no PNG, JPEG, BMP or TIFF file`);
-    return images;
-  }
-  const source = await TableSource.open(labels, settings.delimiter);
+async function listUnlabelledFile(
+  settings: ImageFolderSettings,
+  folder: string,
+  options: Omit<ListOptions, 'seed'>,
+): Promise<UnlabelledImages> {
+  const source = await TableSource.open(join(folder, settings.labels), settings.delimiter);
+  const builder = new ListingBuilder(rulesOf(settings, 0, source.file, (row) => source.place(row)));
+  const checks = new FileChecks(settings, folder, builder, options);
   try {
     const column = settings.columns.path;
-    const builder = new ListingBuilder(rulesOf(settings, 0, labels, (row) => source.place(row)));
     requireColumns(source, [{ column, declared: 'data.columns.path' }], builder.bad);
     addRagged(source, builder.bad);
-    const paths: string[] = [];
+    const paths: (string | null)[] = [];
     for await (const batch of source.read([column])) {
       for (const { row, cells } of batch) {
         const [path = null] = cells;
-        await checkPath(builder, folder, row, source.place(row), path);
-        if (path !== null) paths.push(path);
+        paths.push(path);
+        if ((await checkPath(builder, folder, row, source.place(row), path)) && path !== null)
+          await checks.add(path, row, source.place(row));
       }
     }
-    builder.bad.skipped(0);
-    return paths;
+    await checks.done();
+    return goodImages(folder, paths, builder, options);
   } finally {
+    await checks.done();
     source.close();
   }
+}
+
+/** The images that are not bad. Throws DataError when too many are, or none is left. */
+function goodImages(
+  folder: string,
+  rows: readonly (string | null)[],
+  { bad }: ListingBuilder,
+  { skipBad = 0 }: Omit<ListOptions, 'seed'>,
+): UnlabelledImages {
+  const skipped = bad.skipped(skipBad);
+  const paths = rows.filter((path, row) => path !== null && !bad.has(row)) as string[];
+  if (paths.length === 0) throw new DataError('missing-data', [`${folder}: holds no records`, ...skipped]);
+  return { folder, paths, skipped };
 }
 
 function rulesOf(
@@ -194,11 +231,16 @@ class FileChecks {
   readonly #settings: ImageFolderSettings;
   readonly #folder: string;
   readonly #builder: ListingBuilder;
-  readonly #options: ListOptions;
+  readonly #options: Omit<ListOptions, 'seed'>;
   readonly #running = new Set<Promise<void>>();
   #checked = 0;
 
-  constructor(settings: ImageFolderSettings, folder: string, builder: ListingBuilder, options: ListOptions) {
+  constructor(
+    settings: ImageFolderSettings,
+    folder: string,
+    builder: ListingBuilder,
+    options: Omit<ListOptions, 'seed'>,
+  ) {
     this.#settings = settings;
     this.#folder = folder;
     this.#builder = builder;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DataError, messageOf } from '../../base/index.ts';
 import { imageData, PixelCache, unlabelledImages, type ImageReading } from '../image-data.ts';
 import { leadsOut } from '../inside-folder.ts';
-import type { Manifest, OpenedData, OpenOptions, UnlabelledData } from '../listing.ts';
+import type { ListOptions, Manifest, OpenedData, OpenOptions, UnlabelledData } from '../listing.ts';
 import type { ImageFolderSettings } from '../settings.ts';
 import { decodeImage } from './decode-image.ts';
 import { listUnlabelledImages } from './list-images.ts';
@@ -24,10 +24,10 @@ export function openImages(
 export async function openUnlabelledImages(
   settings: ImageFolderSettings,
   path: string,
-  options: OpenOptions = {},
+  options: OpenOptions & Omit<ListOptions, 'seed'> = {},
 ): Promise<UnlabelledData> {
-  const { folder, paths } = await listUnlabelledImages(settings, path);
-  return unlabelledImages(paths, readingOf(settings, folder, options));
+  const { folder, paths, skipped } = await listUnlabelledImages(settings, path, options);
+  return unlabelledImages(paths, readingOf(settings, folder, options), skipped);
 }
 
 function readingOf({ image, augment }: ImageFolderSettings, folder: string, options: OpenOptions): ImageReading {

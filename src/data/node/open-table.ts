@@ -3,7 +3,7 @@
 import { DataError } from '../../base/index.ts';
 import { BadRecords } from '../bad-records.ts';
 import { describeInputs } from '../inputs.ts';
-import type { Manifest, OpenedData, UnlabelledData } from '../listing.ts';
+import type { ListOptions, Manifest, OpenedData, UnlabelledData } from '../listing.ts';
 import { parts, recordOfParts, type Part } from '../records.ts';
 import type { TableSettings } from '../settings.ts';
 import { tableData, unlabelledTable } from '../table-data.ts';
@@ -46,11 +46,21 @@ export async function openTableData(settings: TableSettings, path: string, manif
   return tableData(manifest.parts, raw, columns, manifest.classes);
 }
 
-/** Opens all rows without labels, in order. A missing value is a problem unless its policy is `mean`. */
-export async function openUnlabelledTable(settings: TableSettings, path: string): Promise<UnlabelledData> {
-  const { columns } = describeInputs(settings);
-  const source = await openTable(settings, path);
+/**
+ * Opens all rows without labels, in order. A missing value is a problem unless its policy is `mean`. A table without the declared id
+ * column is taken too: its rows are called by their numbers.
+ */
+export async function openUnlabelledTable(
+  declared: TableSettings,
+  path: string,
+  { skipBad = 0, signal }: Omit<ListOptions, 'seed'> = {},
+): Promise<UnlabelledData> {
+  const { columns } = describeInputs(declared);
+  const source = await openTable(declared, path);
   try {
+    const { id, ...otherColumns } = declared.columns;
+    const unnamed = id !== undefined && !source.columns.includes(id);
+    const settings = unnamed ? { ...declared, columns: otherColumns } : declared;
     const checker = new TableChecker(settings, { labelled: false, isText: source.isText });
     const bad = new BadRecords();
     requireColumns(source, checker.declared, bad);
@@ -58,18 +68,20 @@ export async function openUnlabelledTable(settings: TableSettings, path: string)
     const raw = new Float64Array(source.rowCount * columns.length);
     const ids: string[] = [];
     for await (const batch of source.read(checker.columns)) {
+      signal?.throwIfAborted();
       for (const { row, cells } of batch) {
         const checked = checker.check(cells);
         if ('record' in checked) {
-          raw.set(checked.record.inputs, row * columns.length);
+          raw.set(checked.record.inputs, ids.length * columns.length);
           ids.push(checked.record.id ?? rowId(row));
         } else if ('problems' in checked)
           for (const problem of checked.problems) bad.add(row, `${source.place(row)}: ${problem}`);
       }
     }
-    bad.skipped(0);
-    if (ids.length === 0) throw new DataError('missing-data', `${source.file}: holds no records`);
-    return unlabelledTable(ids, raw, columns);
+    const remarks = bad.skipped(skipBad);
+    if (ids.length === 0) throw new DataError('missing-data', [`${source.file}: holds no records`, ...remarks]);
+    if (unnamed) remarks.push(`${source.file} has no column ${id} (data.columns.id): rows are called by their numbers`);
+    return unlabelledTable(ids, raw.subarray(0, ids.length * columns.length), columns, remarks);
   } finally {
     source.close();
   }

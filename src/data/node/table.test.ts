@@ -333,6 +333,19 @@ describe('a table to predict', () => {
     await data.close();
   });
 
+  it('may be without its id column, and bad rows may be skipped', async () => {
+    const path = await file('predict-unnamed.csv', 'sex,age\nF,70\nM,old\nM,50\nF,40\n');
+    const data = await openUnlabelled(settingsOf(), path, { skipBad: 1 });
+    expect(data.records.ids).toEqual(['row 1', 'row 3', 'row 4']);
+    expect(data.remarks).toEqual([
+      `${path}, line 3: age is "old", but a number was expected`,
+      `${path} has no column id (data.columns.id): rows are called by their numbers`,
+    ]);
+    data.setStandardisation({ mean: [0, 0], sd: [1, 1] });
+    expect([...(await data.records.load([0, 1, 2])).data].filter((_, index) => index % 2 === 0)).toEqual([70, 50, 40]);
+    expect(await problemsOf(openUnlabelled(settingsOf(), path))).toHaveLength(1);
+  });
+
   it('drops no record: a missing value is a problem', async () => {
     const path = await file('predict-drop.csv', 'sex,id,age\nF,z,70\nM,y,\n');
     expect(await problemsOf(openUnlabelled(settingsOf({ missing: 'drop' }), path))).toEqual([
