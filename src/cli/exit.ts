@@ -11,21 +11,22 @@ export function fail(error: unknown): number {
   return error instanceof ConfigError ? 2 : 1;
 }
 
-/** The operator pressed Ctrl-C, or the system asked the process to end. */
+/** The operator pressed Ctrl-C or closed the terminal, or the system asked the process to end. */
 export class Interrupted extends Error {
   constructor(signal: NodeJS.Signals) {
     super(`interrupted by ${signal}`);
   }
 }
 
-/** Aborts at the first SIGINT or SIGTERM; at the second SIGINT the process ends at once. */
+/** Aborts at the first SIGINT, SIGTERM or SIGHUP; at a second the process ends at once, but not at a SIGHUP: a terminal that closes may send several. */
 export function interruption(): AbortSignal {
   const controller = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
-    if (controller.signal.aborted) process.exit(1);
+    if (controller.signal.aborted && signal !== 'SIGHUP') process.exit(1);
     controller.abort(new Interrupted(signal));
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  process.on('SIGHUP', stop);
   return controller.signal;
 }

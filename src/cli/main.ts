@@ -24,11 +24,11 @@ const program = new Command('septum')
   .exitOverride();
 for (const add of [addDemo, addStudy, addRun, addServer, addSite, addEvaluate, addPredict, addBench]) add(program);
 
-// A reader that has seen enough, such as `head`, ends the output in order.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit();
-  throw error;
-});
+// A reader that has seen enough, such as `head`, or a terminal that is gone ends what is told, and not the work.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+  });
 
 try {
   await program.parseAsync();

@@ -30,7 +30,7 @@ function expectReadable(out: string, why: RegExp): void {
 }
 
 describe('a run that is stopped', () => {
-  it.each(['SIGINT', 'SIGTERM'] as const)(
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
     'by %s ends every process and leaves a readable folder',
     { timeout },
     async (signal) => {
@@ -64,6 +64,17 @@ describe('a run that is stopped', () => {
     await run.ended;
     await expectAllGone(Object.values(pids));
   });
+});
+
+it('a run whose readers are gone goes on to its end', { timeout }, async () => {
+  const place = folder();
+  const out = join(place, 'out');
+  const run = start(['run', lipidStudy(place, { epochs: 4 }), '--out', out]);
+  await run.says(/site-1 started/);
+  run.child.stdout?.destroy();
+  run.child.stderr?.destroy();
+  expect(await run.ended).toMatchObject({ code: 0, signal: null });
+  expect(readFileSync(join(out, 'log.jsonl'), 'utf8')).toContain('"event":"finished"');
 });
 
 describe('a detached study', () => {

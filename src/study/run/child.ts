@@ -15,8 +15,8 @@ export function hasParent(): boolean {
 }
 
 /**
- * Does a child's work. `signal` aborts when the parent says so, when it is gone, or on SIGTERM; SIGINT is left to the parent, because a
- * terminal sends it to both. Gives the exit code; what went wrong has been reported.
+ * Does a child's work. `signal` aborts when the parent says so, when it is gone, or on SIGTERM; SIGINT and SIGHUP are left to the parent, because a
+ * terminal sends them to both. Gives the exit code; what went wrong has been reported.
  */
 export async function underParent(
   work: (tell: (report: Report) => void, signal: AbortSignal) => Promise<void>,
@@ -29,6 +29,7 @@ export async function underParent(
     setTimeout(() => process.exit(asked ? 0 : 1), graceMs).unref();
   };
   process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
   process.on('SIGTERM', () => end('ended by SIGTERM'));
   process.on('disconnect', () => end('the process that started this one is gone'));
   process.on('message', (word) => {
