@@ -45,6 +45,25 @@ export function siteSharesOf(study: Study, overrides: StudyOverrides = {}): Site
   };
 }
 
+/**
+ * The shares by which a run deals its records. Throws ConfigError `bad-usage` as siteSharesOf does, and when the file's unequal shares
+ * are for another number of sites and none are given: which share each would have is not for a program to guess. One site has all.
+ */
+export function dealtSharesOf(study: Study, overrides: StudyOverrides = {}): SiteShares {
+  const shares = siteSharesOf(study, overrides);
+  const { ratio } = study.sites;
+  const count = shares.names.length;
+  const unequal = ratio.some((share) => share !== ratio[0]);
+  if (overrides.ratio === undefined && unequal && count !== ratio.length && count > 1) {
+    const equal = Array.from({ length: count }, () => 1).join(':');
+    throw new ConfigError(
+      'bad-usage',
+      `--sites ${count}: ${study.placeOf(['sites', 'ratio'])}: sites.ratio ${ratio.join(':')} is for ${ratio.length} sites; add --ratio with ${count} shares, ${equal} for equal ones`,
+    );
+  }
+  return shares;
+}
+
 /** What the study's plan is made from. Throws ConfigError when network and data do not fit. */
 export function planSettingsOf(study: Study, overrides: StudyOverrides = {}): PlanSettings {
   const { data, network, gives } = study;

@@ -7,7 +7,7 @@ import { namedNetwork } from '../models/index.ts';
 import { writeModel } from '../onnx/index.ts';
 import { planHash } from '../protocol/index.ts';
 import { zeros } from '../tensor/index.ts';
-import { planOf, siteSharesOf } from './planned-study.ts';
+import { dealtSharesOf, planOf, siteSharesOf } from './planned-study.ts';
 import { parseStudy, readStudy } from './study-file.ts';
 
 const lipids = `study: lipids
@@ -300,6 +300,15 @@ describe('planOf', () => {
     expect(siteSharesOf(study, { siteCount: 1 })).toEqual({ names: ['site-1'], ratio: [1] });
     expect(siteSharesOf(study, { ratio: [3, 1] })).toEqual({ names: ['site-1', 'site-2'], ratio: [3, 1] });
     expect(siteSharesOf(study, { siteNames: ['a', 'b', 'c'] })).toEqual({ names: ['a', 'b', 'c'], ratio: [7, 2, 1] });
+    expect(() => dealtSharesOf(study, { siteCount: 2 })).toThrow(
+      '--sites 2: study.yaml:5: sites.ratio 7:2:1 is for 3 sites; add --ratio with 2 shares, 1:1 for equal ones',
+    );
+    expect(dealtSharesOf(study, { siteCount: 1 }).ratio).toEqual([1]);
+    expect(dealtSharesOf(study, { siteCount: 1, ratio: [1] }).ratio).toEqual([1]);
+    expect(dealtSharesOf(study, { siteCount: 3 }).ratio).toEqual([7, 2, 1]);
+    expect(dealtSharesOf(study, { siteCount: 2, ratio: [3, 1] }).ratio).toEqual([3, 1]);
+    const equal = parseStudy(lipids.replace('ratio: 7:2:1', 'count: 3'), 'study.yaml');
+    expect(dealtSharesOf(equal, { siteCount: 2 }).ratio).toEqual([1, 1]);
     expect(() => siteSharesOf(study, { siteCount: 2, ratio: [1, 1, 1] })).toThrow(
       /--ratio 1:1:1 has 3 parts, but there are 2 sites/,
     );

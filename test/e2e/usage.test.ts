@@ -23,6 +23,7 @@ describe('septum', () => {
     [['run', 'missing.yaml', '--data', 'x'], /missing\.yaml: cannot be read/],
     [['run', 'study.yaml', '--ratio', '7:0'], /7:2:1/],
     [['run', 'study.yaml', '--ratio', '7:2', '--sites', '3'], /2 parts, but there are 3 sites/],
+    [['run', 'study.yaml', '--sites', '2'], /add --ratio with 2 shares, 1:1 for equal ones/],
     [['run', 'study.yaml', '--resume'], /later version/],
     [['run', 'real.yaml'], /--data PATH is missing/],
     [['study', 'new', 'cholesterl'], /Allowed choices/],

@@ -22,7 +22,11 @@ export function addRun(program: Command): void {
     .description('Runs a study on this machine: a server and its sites, each a process of its own, over loopback.')
     .argument('<study>', 'the study file')
     .option('--data <path>', 'folder or file with the records of all sites; they are dealt among the sites')
-    .option('--sites <n>', 'number of sites, instead of the study file’s', wholeNumber(1, 10_000))
+    .option(
+      '--sites <n>',
+      'number of sites, instead of the study file’s; where its shares are unequal, add --ratio',
+      wholeNumber(1, 10_000),
+    )
     .option('--ratio <a:b:c>', 'shares of the sites, instead of the study file’s', ratio)
     .option('--out <folder>', 'where the run leaves its results (default: septum-run-STUDY-SEED)')
     .option('--seed <n>', 'seed, instead of the study file’s', wholeNumber(0, 2 ** 32 - 1))

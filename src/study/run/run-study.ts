@@ -11,7 +11,7 @@ import type { ServerResult } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type Dealing, dealStudy } from '../dealing.ts';
 import type { MetricsFile } from '../metrics-file.ts';
-import { planOf, siteSharesOf, type StudyOverrides } from '../planned-study.ts';
+import { dealtSharesOf, planOf, type StudyOverrides } from '../planned-study.ts';
 import type { Baseline } from '../report/index.ts';
 import type { Study } from '../study-file.ts';
 import type { Ending } from './children.ts';
@@ -83,6 +83,7 @@ export interface RunResult {
 export async function runStudy(options: RunOptions): Promise<RunResult> {
   const { study, overrides = {}, data, out, force = false, skipBad = 0, signal, onChecked, onEvent } = options;
   const startMs = performance.now();
+  const shares = dealtSharesOf(study, overrides);
   const planned = planOf(study, overrides);
   const { plan } = planned;
   // Commits are kept under the names of sites, and `server`.
@@ -90,7 +91,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   await checkOutFolder(out, force);
   onEvent?.({ kind: 'planned', planned });
   const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad, signal, onChecked });
-  const { dealing, manifests } = dealStudy(listing, siteSharesOf(study, overrides));
+  const { dealing, manifests } = dealStudy(listing, shares);
   signal?.throwIfAborted();
   await claimOutFolder(out);
   await writeFile(join(out, 'study.yaml'), study.text);
