@@ -6,15 +6,15 @@ import { ConfigError, DataError, messageOf, SeptumError } from '../base/index.ts
 export function fail(error: unknown): number {
   const problems = error instanceof ConfigError || error instanceof DataError ? error.problems : [messageOf(error)];
   for (const problem of problems) process.stderr.write(`septum: ${problem}\n`);
-  const known = error instanceof SeptumError || error instanceof Interrupted;
-  if (!known && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+  if (!(error instanceof SeptumError) && error instanceof Error && error.stack)
+    process.stderr.write(`${error.stack}\n`);
   return error instanceof ConfigError ? 2 : 1;
 }
 
 /** The operator pressed Ctrl-C or closed the terminal, or the system asked the process to end. */
-export class Interrupted extends Error {
+export class Interrupted extends SeptumError {
   constructor(signal: NodeJS.Signals) {
-    super(`interrupted by ${signal}`);
+    super('interrupted', `interrupted by ${signal}`);
   }
 }
 

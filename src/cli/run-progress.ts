@@ -100,7 +100,7 @@ export class RunProgress {
       case 'site':
         if (event.state === 'connected' && this.#awaited.delete(event.site))
           this.#screen.line(`${event.site} has connected; ${awaitedText([...this.#awaited])}`);
-        if (event.state !== 'connected' && !this.#ends)
+        if (event.state !== 'connected' && event.state !== 'left' && !this.#ends)
           this.#screen.line(`${event.site} ${event.state}: ${event.detail}`);
         return;
       case 'refused':

@@ -31,7 +31,7 @@ export class Screen {
     if (!this.live || nowMs - this.#shownMs < 100) return;
     this.#shownMs = nowMs;
     this.#clear();
-    this.#stream.write(text().slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1)));
+    this.#stream.write(text().slice(0, Math.max(20, (this.#stream.columns || 80) - 1)));
     this.#shown = true;
   }
 

@@ -14,6 +14,8 @@ export class SiteProgress {
   #epochs = 0;
   #told = Number.NEGATIVE_INFINITY;
   #records = 0;
+  /** What was last said of the connection. */
+  #said = '';
 
   constructor(screen: Screen, site: string) {
     this.#screen = screen;
@@ -38,10 +40,10 @@ export class SiteProgress {
     const nowMs = performance.now();
     switch (event.kind) {
       case 'connected':
-        this.#screen.line(`connected to ${event.detail}`);
+        this.#connection(`connected to ${event.detail}`);
         return;
       case 'lost':
-        this.#screen.line(`no connection: ${event.detail}`);
+        this.#connection(`no connection: ${event.detail}`);
         return;
       case 'counts': {
         const { train, val, test } = event.counts;
@@ -63,6 +65,13 @@ export class SiteProgress {
         this.#told = nowMs;
         this.#screen.line(`epoch ${event.epoch + 1}/${this.#epochs}${event.best ? ' (best)' : ''}`);
     }
+  }
+
+  /** A site that cannot connect tries again and again: what is as it was is not said again. */
+  #connection(text: string): void {
+    if (text === this.#said) return;
+    this.#said = text;
+    this.#screen.line(text);
   }
 
   finished({ bytesSent, bytesReceived }: SiteResult): void {

@@ -48,7 +48,8 @@ export interface SiteLinkOptions {
   readonly hasCommit: () => boolean;
   /** Throws ProtocolError for a message that fits the script and still cannot be. */
   readonly inspect: (message: Message) => void;
-  readonly onState: (state: 'connected' | 'lost' | 'refused', detail: string, code: string) => void;
+  /** A site is `left` that has everything and has gone. */
+  readonly onState: (state: 'connected' | 'left' | 'lost' | 'refused', detail: string, code: string) => void;
 }
 
 /** Messages that a site may be ahead of the trainer by; more stay unread in the transport. */
@@ -134,7 +135,8 @@ export class ServerSiteLink {
     try {
       await Promise.all([this.#greeting, this.#read(connection)]);
       this.#release(connection, 'the site closed it');
-      onState('lost', `site ${site}: ${this.#lostWhy}`, 'closed');
+      if (this.#session.expected) onState('lost', `site ${site}: ${this.#lostWhy}`, 'closed');
+      else onState('left', `site ${site} has everything`, '');
       await connection.close();
     } catch (error) {
       this.#release(connection, messageOf(error));

@@ -55,7 +55,7 @@ export type ServerEvent =
   | {
       readonly kind: 'site';
       readonly site: string;
-      readonly state: 'connected' | 'lost' | 'refused';
+      readonly state: 'connected' | 'left' | 'lost' | 'refused';
       readonly detail: string;
       /** The error's code where the site's connection ended with one; else ''. */
       readonly code: string;

@@ -42,6 +42,9 @@ describe('septum run', () => {
     // 600 records, about 70 % of them to train, 64 a step.
     expect(entries.filter(({ event }) => event === 'step').length).toBeGreaterThanOrEqual(4 * 6);
     expect(log).not.toContain('synthetic-cholesterol');
+    const states = entries.filter(({ event }) => event === 'connection').map(({ state }) => state);
+    expect(states.filter((state) => state === 'connected')).toHaveLength(3);
+    expect(states).not.toContain('lost'); // They left in order.
 
     const metrics = metricsOf(first);
     expect(Object.keys(metrics.splits.test?.sites ?? {})).toEqual(['site-1', 'site-2', 'site-3']);

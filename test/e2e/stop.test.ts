@@ -41,6 +41,7 @@ describe('a run that is stopped', () => {
       expect(stderr).toContain(`interrupted by ${signal}`);
       await expectAllGone(Object.values(pids));
       expectReadable(out, new RegExp(`interrupted by ${signal}`));
+      expect(readFileSync(join(out, 'log.jsonl'), 'utf8')).toMatch(/"code":"interrupted"/);
     },
   );
 
