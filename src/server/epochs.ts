@@ -85,16 +85,18 @@ export class Epochs {
       await Promise.all(links.map((link) => link.send('verdict', { scalars })));
     }
     onEpoch(record);
-    await this.#commit(epoch);
+    await this.#commit(epoch, best);
   }
 
-  async #commit(epoch: number): Promise<void> {
+  /** An epoch that is selected has copies of its parameters already: large ones should not lie there twice. */
+  async #commit(epoch: number, isSelected: boolean): Promise<void> {
     const { training, scope, engine, commit } = this.#options;
     if (!commit) return;
-    const tensors = {
-      ...(await training.options.trunk.state('trunk', scope, true)),
-      ...(await knownSegment(training)),
-    };
+    const { trunk } = training.options;
+    const { trunk: held, segment } = this.#selected;
+    const tensors = isSelected
+      ? { ...held, ...(await trunk.slots('trunk', scope)), ...segment }
+      : { ...(await trunk.state('trunk', scope, true)), ...(await knownSegment(training)) };
     const { steps } = training;
     const bestEpoch = this.#selected.epoch;
     await commit({ epoch, steps, engine: engine.info, history: this.#history, bestEpoch, tensors });

@@ -93,9 +93,20 @@ export class TrunkRunner {
 
   /** A copy of a part's state, by tensor name without the scope. */
   async state(part: PartName, scope: string, withSlots: boolean): Promise<Record<string, Tensor>> {
-    const names = stateTensors(part, this.layout(part), withSlots).map((spec) => spec.name);
-    const values = await this.#engine.get(names.map((name) => scope + name));
-    return Object.fromEntries(names.map((name) => [name, values[scope + name] as Tensor]));
+    return this.#copies(
+      stateTensors(part, this.layout(part), withSlots).map((spec) => spec.name),
+      scope,
+    );
+  }
+
+  /** A copy of the optimizer's state of a part, by tensor name without the scope. */
+  async slots(part: PartName, scope: string): Promise<Record<string, Tensor>> {
+    const held = new Set(stateTensors(part, this.layout(part), false).map((spec) => spec.name));
+    const names = stateTensors(part, this.layout(part), true).map((spec) => spec.name);
+    return this.#copies(
+      names.filter((name) => !held.has(name)),
+      scope,
+    );
   }
 
   /** Sets a part's state. With `transfer` its buffers go to the engine and must not be used again. */
@@ -107,6 +118,11 @@ export class TrunkRunner {
     const layout = this.#study.parts[part]?.layout;
     if (!layout) throw new TypeError(`the study has no ${part}`);
     return layout;
+  }
+
+  async #copies(names: readonly string[], scope: string): Promise<Record<string, Tensor>> {
+    const values = await this.#engine.get(names.map((name) => scope + name));
+    return Object.fromEntries(names.map((name) => [name, values[scope + name] as Tensor]));
   }
 
   #run(name: GraphName, scope: string, feeds: Tensors, fetch: readonly string[]): Run {
