@@ -21,14 +21,13 @@ export class WholeRun implements PartedRun {
 
   constructor(engine: Pick<Engine, 'run'>, run: Run, batched: ReadonlySet<string>) {
     this.#engine = engine;
-    this.#run = run;
+    this.#run = { ...run, feeds: copies(run.feeds ?? {}) };
     this.#batched = batched;
   }
 
   add(rows: Tensors): Promise<Record<string, Tensor>> {
-    const copies = Object.fromEntries(Object.entries(rows).map(([name, value]) => [name, cloneTensor(value)]));
     const results = new Promise<Record<string, Tensor>>((resolve, reject) => {
-      this.#parts.push({ rows: copies, resolve, reject });
+      this.#parts.push({ rows: copies(rows), resolve, reject });
     });
     results.catch(() => undefined); // `end` rejects with it as well.
     return results;
@@ -62,6 +61,11 @@ export class WholeRun implements PartedRun {
       throw error;
     }
   }
+}
+
+/** The run's own, whose buffers it may give away. */
+function copies(tensors: Tensors): Tensors {
+  return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, cloneTensor(value)]));
 }
 
 function rowOf(rows: Tensors, name: string): Tensor {

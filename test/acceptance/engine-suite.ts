@@ -263,6 +263,12 @@ export function engineSuite(name: string, under: EngineUnderTest): void {
       expect(await first).toEqual({ y: float32([11, 22, 13, 24, 15, 26], [3, 2]) });
       expect(await second).toEqual({ y: float32([17, 28], [1, 2]) });
       await expectError(engine.begin({ graph, resident: { w: 'w' } }).end(), 'run-failed', /affine/);
+      const w = float32([10, 20]);
+      const fed = engine.begin({ graph, feeds: { w }, fetch: ['y'] });
+      w.data.fill(0);
+      const third = fed.add({ x: float32([1, 2], [1, 2]) });
+      await fed.end();
+      expect([await third, w]).toEqual([{ y: float32([11, 22], [1, 2]) }, float32([0, 0])]);
     });
 
     test('runAll stops at the run that fails; what ran before it stands', async () => {
