@@ -4,7 +4,7 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { demoStudy, differentiate, float32, GraphBuilder, openEngine, openModel, parseStudy, planOf, runStudy } from 'septum';
+import { demoStudy, openModel, parseStudy, planOf, runStudy } from 'septum';
 
 // A study on SYNTHETIC records, and what it means: who learns what. `readStudy('study.yaml')` reads one from a file.
 const study = parseStudy(demoStudy('cholesterol', { quick: true }), 'demo.yaml');
@@ -22,6 +22,7 @@ console.log(`${ids[0]}: ${values[0].toFixed(1)} mg/dL`);
 await model.close();
 
 // The gradient of an ONNX graph is an ONNX graph: y = x², dy/dx = 2x.
+import { differentiate, float32, GraphBuilder, openEngine } from 'septum';
 const builder = new GraphBuilder('square');
 const x = builder.input('x', 'float32', [3]);
 const y = builder.add('Mul', [x, x]);
