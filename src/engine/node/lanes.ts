@@ -1,9 +1,8 @@
 // The threads that take units of a run beside the engine's own, each alone on its core. They hold the sessions that units need and copies
 // of the residents that these read; all else is at the engine's own thread.
 
-import type { Tensors } from './messages.ts';
-import type { GraphFile, Request } from './messages.ts';
 import { buffersOf, movable } from './buffers.ts';
+import type { GraphFile, Request, Tensors } from './messages.ts';
 
 /** Sends a request to one thread; rejects with EngineError. */
 export type Ask = (request: Request, transfer?: readonly ArrayBuffer[]) => Promise<readonly Tensors[]>;
