@@ -15,6 +15,7 @@ import {
 } from '../study/index.ts';
 import type { BenchFlags, BenchUncutFlags } from './commands/bench.ts';
 import { bytesText, countText, figureText } from './amounts.ts';
+import { profileLines } from './profile-lines.ts';
 import { fail, interruption } from './exit.ts';
 import { Screen } from './screen.ts';
 
@@ -32,7 +33,8 @@ export async function bench(flags: BenchFlags): Promise<number> {
   try {
     for (const name of ['tls', 'ledger', 'commits'] as const)
       if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
-    const { network, sites, batch, segments, serverThreads } = flags;
+    const { network, sites, batch, segments, serverThreads, profile } = flags;
+    const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
     const options: BenchOptions = {
       network,
@@ -40,6 +42,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       batch,
       segments,
       serverThreads,
+      profileFile,
       steps: flags.steps ?? usual.steps,
       warmUp: flags.warmUp ?? usual.warmUp,
       signal: interruption(),
@@ -47,7 +50,10 @@ export async function bench(flags: BenchFlags): Promise<number> {
     screen.line(`${network}, ${sites} sites, ${batch} records a site and step, ${options.steps} steps`);
     const split = await splitSpeed(options);
     if (!flags.json) tellSplit(screen, segments, split);
-    if (flags.splitOnly) {
+    if (split.profile && !flags.json) {
+      process.stdout.write(`${profileLines(split.profile).join('\n')}\ntrace: ${profileFile}\n`);
+    }
+    if (flags.splitOnly || split.profile) {
       if (flags.json) process.stdout.write(`${JSON.stringify(split)}\n`);
       return 0;
     }

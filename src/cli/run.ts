@@ -5,6 +5,7 @@ import { metricsText, readStudy, runStudy } from '../study/index.ts';
 import { checkedImages } from './checked-images.ts';
 import type { RunFlags } from './commands/run.ts';
 import { fail, interruption } from './exit.ts';
+import { profileLines } from './profile-lines.ts';
 import { tellResult } from './run-result.ts';
 import { RunProgress } from './run-progress.ts';
 import { Screen } from './screen.ts';
@@ -26,6 +27,7 @@ export async function run(studyFile: string, flags: RunFlags): Promise<number> {
       out,
       force: flags.force ?? false,
       skipBad: flags.skipBad ?? 0,
+      profile: flags.profile ?? false,
       serverThreads: flags.serverThreads,
       ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
       signal: interruption(),
@@ -34,7 +36,10 @@ export async function run(studyFile: string, flags: RunFlags): Promise<number> {
     });
     screen.done();
     if (flags.json) process.stdout.write(metricsText(result.metrics));
-    else tellResult(result, out);
+    else {
+      tellResult(result, out);
+      if (result.profile) process.stdout.write(`${profileLines(result.profile).join('\n')}\n`);
+    }
     return 0;
   } catch (error) {
     screen.done();

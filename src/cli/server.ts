@@ -15,6 +15,7 @@ import {
 } from '../study/index.ts';
 import type { ServerFlags } from './commands/server.ts';
 import { fail, interruption } from './exit.ts';
+import { recorderOf } from './recorder-of.ts';
 import { RunProgress } from './run-progress.ts';
 import { tellResult } from './run-result.ts';
 import { Screen } from './screen.ts';
@@ -47,6 +48,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
     const result = await serveStudy({
       ...options,
       joinTimeoutMs: Math.max(options.timeoutMs, joinTimeoutMsOfRun),
+      recorder: recorderOf('server', flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
       onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),

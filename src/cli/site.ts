@@ -18,6 +18,7 @@ import {
 import { checkedImages } from './checked-images.ts';
 import type { SiteFlags } from './commands/site.ts';
 import { fail, interruption } from './exit.ts';
+import { recorderOf } from './recorder-of.ts';
 import { Screen } from './screen.ts';
 import { SiteProgress } from './site-progress.ts';
 
@@ -53,6 +54,7 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
     const stepsToo = options.planned.plan.choices.labels === 'site';
     const result = await takePart({
       ...options,
+      recorder: recorderOf(flags.name, flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
       onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),

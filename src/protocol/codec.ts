@@ -80,6 +80,17 @@ export function frameBytes(message: Message): number {
   return encodeMessage(message).reduce((sum, part) => sum + part.length, 0);
 }
 
+/** The kind of message that the first part of a frame announces; undefined when it is none. */
+export function kindOfFrame(start: Uint8Array): MessageKind | undefined {
+  if (start.length < PREFIX_BYTES) return undefined;
+  const headerLength = new DataView(start.buffer, start.byteOffset, start.byteLength).getUint32(8, true);
+  try {
+    return kindOf.get(parseHeader(start.subarray(PREFIX_BYTES, PREFIX_BYTES + headerLength)).kind);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * The message in a frame; its tensors are views into `frame`, whose start must be aligned to 8 bytes.
  * Throws ProtocolError `bad-version`, `bad-frame` or `bad-field`, never anything else.

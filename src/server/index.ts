@@ -2,3 +2,4 @@ export type { EpochRecord, ServerCommit } from './epochs.ts';
 export type { PartMetrics } from './evaluation.ts';
 export * from './study-server.ts';
 export type { StepReport } from './training.ts';
+export { stepsOfEpoch } from './census.ts';

@@ -14,6 +14,7 @@ export { modelGraphs, type ModelGraphs, type TrainedStudy } from './model-graphs
 export { type CaseName, caseNames, newStudy } from './new-study.ts';
 export * from './planned-study.ts';
 export * from './predict.ts';
+export * from './profile/index.ts';
 export * from './report/index.ts';
 export * from './running-model.ts';
 export * from './study-file.ts';

@@ -12,6 +12,7 @@ export interface BenchFlags {
   readonly tls?: true;
   readonly ledger?: true;
   readonly commits?: true;
+  readonly profile?: string | true;
   readonly json?: true;
   readonly splitOnly?: true;
 }
@@ -43,6 +44,10 @@ export function addBench(program: Command): void {
     .option('--tls', 'with TLS (not in this version)')
     .option('--ledger', 'with the ledger (not in this version)')
     .option('--commits', 'with a commit at every step (not in this version)')
+    .option(
+      '--profile [file]',
+      'only the split, recorded, which slows it down: where the time of its steps goes, and a Chrome trace of them (default: septum-profile.json)',
+    )
     .addOption(new Option('--split-only').hideHelp())
     .option('--json', 'print one JSON object and nothing else on standard output')
     .addHelpText('after', '\nExample:\n  septum bench --network vgg19-64 --sites 3 --batch 32 --json')

@@ -12,6 +12,7 @@ interface RunFlags {
   readonly skipBad?: number;
   readonly serverThreads?: number;
   readonly timeout?: number;
+  readonly profile?: true;
   readonly json?: true;
 }
 
@@ -37,6 +38,7 @@ export function addRun(program: Command): void {
       'how long the study waits for a site that is lost (default: 60), and if above 600 for one that is silent',
       seconds,
     )
+    .option('--profile', 'also say where the time of 40 steps goes, and leave profile.json, a Chrome trace of them')
     .option('--json', 'print the run’s metrics.json and nothing else on standard output')
     .addOption(new Option('--force', 'replace what an earlier run left in the folder').conflicts('resume'))
     .option('--resume', 'go on with a run that was stopped (not in this version)')

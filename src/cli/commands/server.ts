@@ -11,6 +11,8 @@ export interface ServerFlags {
   readonly timeout?: number;
   readonly handOver?: string;
   readonly timeSteps?: number[];
+  readonly profileTo?: string;
+  readonly profileSteps?: number[];
 }
 
 export function addServer(program: Command): void {
@@ -33,6 +35,8 @@ export function addServer(program: Command): void {
     )
     .addOption(new Option('--hand-over <folder>').hideHelp())
     .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
+    .addOption(new Option('--profile-to <folder>').hideHelp())
+    .addOption(new Option('--profile-steps <from:to>').hideHelp().argParser(ratio))
     .addHelpText(
       'after',
       `

@@ -15,6 +15,8 @@ export interface SiteFlags {
   readonly manifest?: string;
   readonly handOver?: string;
   readonly timeSteps?: number[];
+  readonly profileTo?: string;
+  readonly profileSteps?: number[];
   readonly randomRecords?: number;
 }
 
@@ -38,6 +40,8 @@ export function addSite(program: Command): void {
     .addOption(new Option('--manifest <file>').hideHelp())
     .addOption(new Option('--hand-over <folder>').hideHelp())
     .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
+    .addOption(new Option('--profile-to <folder>').hideHelp())
+    .addOption(new Option('--profile-steps <from:to>').hideHelp().argParser(ratio))
     .addOption(new Option('--random-records <n>').hideHelp().argParser(wholeNumber(1)))
     .addHelpText(
       'after',

@@ -70,6 +70,10 @@ export class Lanes {
     );
   }
 
+  async endProfile(): Promise<void> {
+    await Promise.all((this.#lanes ?? []).map((lane) => lane.ask({ kind: 'end-profile' })));
+  }
+
   async close(): Promise<void> {
     await Promise.all((this.#lanes ?? []).map((lane) => lane.close()));
   }

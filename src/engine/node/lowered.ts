@@ -17,6 +17,12 @@ interface Sessions {
   readonly rest: InferenceSession | undefined;
 }
 
+/** How every call into a session is made, and how a session is closed. */
+interface Hooks {
+  readonly through: Through;
+  readonly close: (session: InferenceSession) => Promise<void>;
+}
+
 /** Records of a run; 0 when the graph has no input with a batch dimension. */
 export function batchOf(graph: Declaration, feeds: Values): number {
   const batched = graph.inputs.find((input) => isBatched(input) && feeds[input.name]);
@@ -28,14 +34,14 @@ export class LoweredSession {
   readonly #graph: GraphFile;
   readonly #form: LoweredFile;
   readonly #sessions: Sessions;
-  readonly #through: Through;
+  readonly #hooks: Hooks;
   readonly #batched: ReadonlySet<string>;
 
-  constructor(graph: GraphFile, form: LoweredFile, sessions: Sessions, through: Through) {
+  constructor(graph: GraphFile, form: LoweredFile, sessions: Sessions, hooks: Hooks) {
     this.#graph = graph;
     this.#form = form;
     this.#sessions = sessions;
-    this.#through = through;
+    this.#hooks = hooks;
     this.#batched = new Set([...graph.inputs, ...graph.outputs].filter(isBatched).map(({ name }) => name));
   }
 
@@ -75,9 +81,9 @@ export class LoweredSession {
     const { units } = this.#form;
     const { prepare, records } = this.#sessions;
     const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => !this.#batched.has(name)));
-    const early = prepare && (await this.#through(() => prepare.run(pick(given, units?.prepareInputs ?? []))));
+    const early = prepare && (await this.#hooks.through(() => prepare.run(pick(given, units?.prepareInputs ?? []))));
     const fixed = { ...pick(given, units?.inputs ?? []), ...early };
-    return new UnitsRun(this.#form, records, fixed, this.#through);
+    return new UnitsRun(this.#form, records, fixed, this.#hooks.through);
   }
 
   /** The outputs that are of no record, from the sums of all units; those of several threads are added in order. */
@@ -87,21 +93,21 @@ export class LoweredSession {
     const rest = this.#sessions.rest as InferenceSession;
     const outputs = Object.fromEntries(Object.entries(fetches).filter(([name]) => !this.#batched.has(name)));
     const given = { ...pick(feeds, this.#form.units?.restInputs ?? []), ...ortValues(sums) };
-    const results = await this.#through(() => rest.run(given, outputs));
+    const results = await this.#hooks.through(() => rest.run(given, outputs));
     for (const value of Object.values(sums)) release(value.data);
     return results;
   }
 
   async release(): Promise<void> {
-    for (const session of Object.values(this.#sessions)) if (session) await this.#through(() => session.release());
+    for (const session of Object.values(this.#sessions)) if (session) await this.#hooks.close(session);
   }
 
   async #whole(feeds: Values, fetches: Fetches, batch: number): Promise<Values> {
     const { records } = this.#sessions;
     const missing = missingIn(batch, this.#form.recordsMultiple);
-    if (missing === 0) return this.#through(() => records.run(feeds, fetches));
+    if (missing === 0) return this.#hooks.through(() => records.run(feeds, fetches));
     const batched = padded(pick(feeds, [...this.#batched]), missing);
-    const results = await this.#through(() => records.run({ ...feeds, ...batched }, fetches));
+    const results = await this.#hooks.through(() => records.run({ ...feeds, ...batched }, fetches));
     releaseNew(batched, feeds);
     return Object.fromEntries(
       Object.entries(results).map(([name, value]) => [

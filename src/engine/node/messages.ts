@@ -20,6 +20,8 @@ export interface CoreSettings {
   /** Idle threads of a session spin instead of sleeping. */
   readonly spinning: boolean;
   readonly optimization: Optimization;
+  /** Every session writes a file of when each of its operators ran; the files' names begin with this path. */
+  readonly profilePrefix?: string | undefined;
   /** Bound on the bytes of resident tensors, spare buffers and loaded files together. */
   readonly bytesMax: number;
 }
@@ -101,6 +103,8 @@ export type Request =
       readonly sums: readonly Tensors[];
       readonly share: readonly string[];
     }
+  /** Writes the sessions' profiles. */
+  | { readonly kind: 'end-profile' }
   | { readonly kind: 'close' };
 
 /** The reply to the oldest request that has none: tensors for `get`, `add`, `sums` (one set), `end` (two) and `run` (one a run), else none. */

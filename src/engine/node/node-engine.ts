@@ -223,6 +223,11 @@ export class NodeEngine implements Engine {
     return fetched ?? {};
   }
 
+  /** Has the sessions write what they have profiled. */
+  async endProfile(): Promise<void> {
+    await Promise.all([this.#request({ kind: 'end-profile' }), this.#lanes?.endProfile()]);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -38,6 +38,11 @@ export interface EngineOptions {
   readonly placement?: 'worker' | 'inline';
   /** Bound on resident tensors and loaded files together, bytes; default half of the machine's memory. */
   readonly bytesMax?: number;
+  /**
+   * Files in Chrome's trace format, one for each session, say when each operator ran. Their names begin with `prefix`, then `~` and the
+   * thread, the session's number, the microsecond of the machine's clock at which it began, its threads, and its graph.
+   */
+  readonly profile?: { readonly prefix: string; readonly until: AbortSignal } | undefined;
   /** When it aborts, the engine is closed. */
   readonly signal?: AbortSignal;
 }
@@ -67,14 +72,24 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     throw error;
   }
   const workers = inline || block === undefined ? 1 : settings.threads;
+  let lanes = 0;
+  const openLane = (): Channel => {
+    lanes += 1;
+    const profilePrefix = options.profile && `${options.profile.prefix}~engine ${lanes + 1}`;
+    return workerChannel({ ...settings, threads: 1, profilePrefix });
+  };
   const lowering = {
     block,
     winograd: block !== undefined && options.convolution !== 'direct',
     onRefusal: options.onRefusal,
-    openLane: () => workerChannel({ ...settings, threads: 1 }),
+    openLane,
   };
   const engine = new NodeEngine(infoOf(settings, lowering, workers), channel, lowering);
   signal?.addEventListener('abort', () => void engine.close(), { once: true });
+  // An engine that is closed by then has written them.
+  options.profile?.until.addEventListener('abort', () => void engine.endProfile().catch(() => undefined), {
+    once: true,
+  });
   return engine;
 }
 
@@ -87,6 +102,7 @@ function settingsOf(options: EngineOptions): CoreSettings {
     threads,
     spinning: options.spinning ?? false,
     optimization: options.optimization ?? 'all',
+    profilePrefix: options.profile && `${options.profile.prefix}~engine`,
     bytesMax: options.bytesMax ?? Math.floor(totalmem() / 2),
   };
 }

@@ -51,6 +51,9 @@ async function perform(
       const fetched = await core.end(request.runId, request.sums);
       return [fetched, core.get(request.share)];
     }
+    case 'end-profile':
+      core.endProfile();
+      return [];
     case 'close':
       await core.close();
       return [];

@@ -167,6 +167,11 @@ export class SessionCore {
     return this.#take(graph, order, fetches, await reworded(graph, () => lowered.end(sums, given, fetches)));
   }
 
+  /** Writes what the sessions have profiled so far; they go on without. */
+  endProfile(): void {
+    this.#sessions.endProfile();
+  }
+
   /** Frees every session and forgets every tensor. */
   async close(): Promise<void> {
     const sessions = [...this.#graphs.values()];

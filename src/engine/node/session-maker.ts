@@ -11,6 +11,7 @@ import { Trial } from './trial.ts';
 export class SessionMaker {
   readonly #settings: CoreSettings;
   readonly #gate: ExitGate;
+  readonly #profiled = new Set<InferenceSession>();
 
   constructor(settings: CoreSettings, gate: ExitGate) {
     this.#settings = settings;
@@ -24,16 +25,31 @@ export class SessionMaker {
     form: 'standard' | 'lowered',
     threads = this.#settings.threads,
   ): Promise<InferenceSession> {
-    const options = sessionOptions({ ...this.#settings, threads }, form);
+    const { profilePrefix } = this.#settings;
+    const profile =
+      profilePrefix === undefined
+        ? {}
+        : { enableProfiling: true, profileFilePrefix: profileName(profilePrefix, name, threads) };
+    const options = { ...sessionOptions({ ...this.#settings, threads }, form), ...profile };
     try {
-      return await this.#gate.through(() => InferenceSession.create(bytes, options));
+      const session = await this.#gate.through(() => InferenceSession.create(bytes, options));
+      if (profilePrefix !== undefined) this.#profiled.add(session);
+      return session;
     } catch (cause) {
       throw loadError(name, cause);
     }
   }
 
+  /** A session that still profiles writes its file. */
   async close(session: InferenceSession): Promise<void> {
+    this.#profiled.delete(session);
     await this.#gate.through(() => session.release());
+  }
+
+  /** Has every session write its profile; those that are made later write theirs when they are closed. */
+  endProfile(): void {
+    for (const session of this.#profiled) session.endProfiling();
+    this.#profiled.clear();
   }
 
   /** The lowered graph's session when it gives what the graph itself gives on random values, else why not. */
@@ -79,21 +95,43 @@ export class SessionMaker {
     const { name } = file;
     const { units } = form;
     const opened: InferenceSession[] = [];
-    const open = async (bytes: Uint8Array<ArrayBuffer>, kind: 'standard' | 'lowered', threads?: number) => {
-      const session = await this.open(name, bytes, kind, threads);
+    const open = async (
+      part: string,
+      bytes: Uint8Array<ArrayBuffer>,
+      kind: 'standard' | 'lowered',
+      threads?: number,
+    ) => {
+      const session = await this.open(`${name}${part}`, bytes, kind, threads);
       opened.push(session);
       return session;
     };
     try {
-      const records = await open(form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
-      const prepare = units?.prepare && (await open(units.prepare, 'standard', units.spread ? 1 : undefined));
-      const rest = units && units.rest.length > 0 ? await open(units.rest, 'standard') : undefined;
-      return new LoweredSession(file, form, { records, prepare, rest }, (call) => this.#gate.through(call));
+      const records = await open('', form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
+      const prepare =
+        units?.prepare && (await open(' (weights)', units.prepare, 'standard', units.spread ? 1 : undefined));
+      const rest = units && units.rest.length > 0 ? await open(' (update)', units.rest, 'standard') : undefined;
+      return new LoweredSession(
+        file,
+        form,
+        { records, prepare, rest },
+        {
+          through: (call) => this.#gate.through(call),
+          close: (session) => this.close(session),
+        },
+      );
     } catch (error) {
       for (const session of opened) await this.close(session);
       throw error;
     }
   }
+}
+
+let profileCount = 0;
+
+/** What can be told of a session's profile only here stands in its file's name: when its clock started, in microseconds of the machine's. */
+function profileName(prefix: string, graph: string, threads: number): string {
+  const startUs = process.hrtime.bigint() / 1000n;
+  return `${prefix}~${profileCount++}~${startUs}~${threads}~${encodeURIComponent(graph)}~`;
 }
 
 // ONNX Runtime has no error codes in JavaScript; these words have stood in its messages for years.

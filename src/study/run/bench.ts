@@ -1,10 +1,11 @@
 // How fast a study's processes are, on random records: the processes and code paths of a run, without anything to learn.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SeptumError } from '../../base/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import { type ProfileTable, writeProfile } from '../profile/index.ts';
 import { planOf } from '../planned-study.ts';
 import { parseStudy } from '../study-file.ts';
 import { type BenchSettings, benchStudy } from './bench-study.ts';
@@ -18,6 +19,8 @@ export interface BenchOptions extends BenchSettings {
   readonly steps: number;
   readonly warmUp: number;
   readonly serverThreads?: number | undefined;
+  /** Where to write a Chrome trace of steps. Recording slows them down. */
+  readonly profileFile?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -43,17 +46,27 @@ export interface SplitSpeed {
   /** Largest resident set of the server, and over each quarter of the timed steps. */
   readonly serverPeakBytes: number;
   readonly serverPeakByQuarter: readonly number[];
+  /** With a profile: where the time of its steps went. */
+  readonly profile?: ProfileTable;
 }
+
+/** Steps that a profile is of, at most. */
+const profiledMost = 50;
 
 /** Trains a study of random records in processes, and times it. */
 export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
-  const { sites, batch, steps, warmUp, serverThreads, signal } = options;
+  const { sites, batch, steps, warmUp, serverThreads, profileFile, signal } = options;
   const text = benchStudy(options);
   const planned = planOf(parseStudy(text, 'bench.yaml'));
   const total = warmUp + steps;
   return inFolder(text, async (folder, studyFile) => {
     const times = new Map<string, StepTimes[]>();
     const memory: { readonly ms: number; readonly bytes: number }[] = [];
+    const profile =
+      profileFile === undefined
+        ? undefined
+        : { folder: join(folder, 'profile'), from: warmUp, to: warmUp + Math.min(steps, profiledMost) };
+    if (profile) await mkdir(profile.folder);
     const extra = ['--time-steps', `${warmUp}:${total}`];
     const { server, peakBytes } = await runProcesses({
       planned,
@@ -63,6 +76,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       serverArguments: [...extra, ...(serverThreads === undefined ? [] : ['--threads', String(serverThreads)])],
       siteArguments: () => [...extra, '--data', '-', '--random-records', String(total * batch)],
       timeoutMs: 60_000,
+      profile,
       signal,
       tell: (event) => {
         if (event.kind !== 'report') return;
@@ -87,6 +101,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       bytesDownPerStep: server.bytesDown / total,
       serverPeakBytes: peakBytes['server'] ?? 0,
       serverPeakByQuarter: peakByQuarter(memory, own.ms * steps),
+      ...(profile && profileFile !== undefined && { profile: await writeProfile(profile.folder, profileFile) }),
     };
   });
 }

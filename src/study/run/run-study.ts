@@ -1,15 +1,17 @@
 // A whole study on this machine: records are dealt, a server and its sites run as processes of their own over loopback, and a folder
 // with the results is left behind; a readable one too when the run is interrupted or fails.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '../../base/index.ts';
 import type { Listing, ListOptions, Manifest } from '../../data/index.ts';
 import { listRecords } from '../../data/node/index.ts';
-import type { ServerResult } from '../../server/index.ts';
+import type { Plan } from '../../protocol/index.ts';
+import { type ServerResult, stepsOfEpoch } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type Dealing, dealStudy } from '../dealing.ts';
+import { type ProfileTable, writeProfile } from '../profile/index.ts';
 import type { MetricsFile } from '../metrics-file.ts';
 import { dealtSharesOf, planOf, type StudyOverrides } from '../planned-study.ts';
 import type { Baseline } from '../report/index.ts';
@@ -40,11 +42,25 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Also fits a linear model to the raw inputs of all sites' records, which only one machine's own records allow. Default false. */
   readonly baseline?: boolean;
+  /** Writes profile.json, a Chrome trace of some of the steps. Default false. */
+  readonly profile?: boolean;
   /** When it aborts, every process is ended and the folder is left readable. */
   readonly signal?: AbortSignal;
   /** Told how many images have been checked, before anything starts. */
   readonly onChecked?: ListOptions['onChecked'];
   readonly onEvent?: (event: RunEvent) => void;
+}
+
+/** The steps that are profiled: the first are slow, and some tens show what the others are like. */
+function profiledSteps(plan: Plan, manifests: readonly Manifest[]): { readonly from: number; readonly to: number } {
+  const counts = manifests.map(({ parts: { train, val, test } }) => ({
+    train: train.ids.length,
+    val: val.ids.length,
+    test: test.ids.length,
+  }));
+  const steps = plan.training.epochs * stepsOfEpoch(plan, counts);
+  if (steps < 2) throw new ConfigError('bad-usage', '--profile: the study has one step only; it takes two or more');
+  return { from: Math.min(20, Math.ceil(steps / 3)), to: Math.min(60, steps) };
 }
 
 /** What happens in a run, in order. */
@@ -72,6 +88,8 @@ export interface RunResult {
   readonly sites: Readonly<Record<string, SiteFigures>>;
   /** Seconds from start to end, start-up and validation included. */
   readonly seconds: number;
+  /** Where the time went, if it was to be profiled. */
+  readonly profile?: ProfileTable;
   /** The largest resident set of each process, bytes. */
   readonly peakBytes: Readonly<Record<string, number>>;
 }
@@ -92,6 +110,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   onEvent?.({ kind: 'planned', planned });
   const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad, signal, onChecked });
   const { dealing, manifests } = dealStudy(listing, shares);
+  const steps = options.profile === true ? profiledSteps(plan, manifests) : undefined;
   signal?.throwIfAborted();
   await claimOutFolder(out);
   await writeFile(join(out, 'study.yaml'), study.text);
@@ -113,7 +132,9 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     onEvent?.(event);
   };
   const secondsSoFar = (): number => (performance.now() - startMs) / 1000;
+  const profile = steps && { folder: join(secret, 'profile'), ...steps };
   try {
+    if (profile) await mkdir(profile.folder);
     tell({ kind: 'dealt', listing, dealing, manifests });
     const {
       server: figures,
@@ -128,6 +149,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
       serverArguments: options.serverThreads === undefined ? [] : ['--threads', String(options.serverThreads)],
       siteArguments: await manifestArguments(manifests, data, secret),
       timeoutMs: options.timeoutMs ?? 60_000,
+      profile,
       signal,
       tell,
     });
@@ -135,7 +157,19 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     const seconds = secondsSoFar();
     const baselines = options.baseline ? await linearBaseline(study, plan, listing, data) : [];
     const metrics = await writeResults(facts, { server, sites, peakBytes, seconds, baselines });
-    const result: RunResult = { planned, listing, dealing, metrics, baselines, server, sites, seconds, peakBytes };
+    const table = profile && { profile: await writeProfile(profile.folder, join(out, 'profile.json')) };
+    const result: RunResult = {
+      planned,
+      listing,
+      dealing,
+      metrics,
+      baselines,
+      server,
+      sites,
+      seconds,
+      peakBytes,
+      ...table,
+    };
     log.finish(result);
     return result;
   } catch (error) {

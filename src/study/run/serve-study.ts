@@ -11,6 +11,7 @@ import { listenWebSocket } from '../../transport/node/index.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
+import { type Recorder, seenCommit } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
 
 export interface ServeOptions {
@@ -27,6 +28,8 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
+  /** Records what is done and when. */
+  readonly recorder?: Recorder | undefined;
   readonly onEngine?: (info: EngineInfo) => void;
   /** Told when a graph runs as it is because its faster form was refused. */
   readonly onNotLowered?: (graph: string, reason: string) => void;
@@ -46,8 +49,9 @@ export async function serveStudy(options: ServeOptions): Promise<ServerResult> {
 }
 
 async function serve(options: ServeOptions, closing: Closing): Promise<ServerResult> {
-  const { planned, stateDir, signal, onEvent, onTraffic } = options;
+  const { planned, stateDir, signal, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
+  closing.defer(async () => recorder?.close());
   const listener = closing.use(await listenWebSocket(options.listen ?? {}));
   const commits = await openFileCommitStore(join(stateDir, 'commits'));
   const activations =
@@ -58,14 +62,16 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
     plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
   const placement = enginePlacement(plan, 'server', options.threads);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
-  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal }));
-  const engine = options.timer?.watch(opened) ?? opened;
+  const profile = recorder?.engineProfile;
+  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile }));
+  const timed = options.timer?.watch(opened) ?? opened;
+  const engine = recorder?.watchEngine(timed) ?? timed;
   options.onEngine?.(engine.info);
   const server = new StudyServer({
     plan,
     study,
     engine,
-    listener,
+    listener: recorder?.watchListener(listener) ?? listener,
     clock: systemClock,
     signal,
     timeoutMs: options.timeoutMs,
@@ -79,10 +85,14 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
           },
         }
       : {}),
-    commit: ({ epoch, tensors, ...meta }) =>
+    commit: seenCommit(recorder, ({ epoch, tensors, ...meta }) =>
       commits.write('server', { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
+    ),
     onEvent: (event) => {
-      if (event.kind === 'step') options.timer?.step();
+      if (event.kind === 'step') {
+        options.timer?.step();
+        recorder?.step();
+      }
       onEvent?.(event);
     },
   });

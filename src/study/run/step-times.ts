@@ -2,6 +2,7 @@
 
 import { performance } from 'node:perf_hooks';
 import type { Engine } from '../../engine/index.ts';
+import { watchEngine } from './watch-engine.ts';
 
 /** Totals since the process started, at the end of a step. */
 export interface StepTimes {
@@ -38,29 +39,13 @@ export class StepTimer {
 
   /** The engine, with its work timed. */
   watch(engine: Engine): Engine {
-    const timed = async <T>(work: Promise<T>): Promise<T> => {
+    return watchEngine(engine, async (_, work) => {
       if (this.#calls++ === 0) this.#busySince = performance.now();
       try {
-        return await work;
+        return await work();
       } finally {
         if (--this.#calls === 0) this.#engineMs += performance.now() - this.#busySince;
       }
-    };
-    return {
-      info: engine.info,
-      load: (graph) => engine.load(graph),
-      unload: (graph) => engine.unload(graph),
-      put: (tensors, options) => timed(engine.put(tensors, options)),
-      get: (names) => timed(engine.get(names)),
-      drop: (names) => engine.drop(names),
-      run: (run) => timed(engine.run(run)),
-      runAll: (runs) => timed(engine.runAll(runs)),
-      begin: (run) => {
-        const parted = engine.begin(run);
-        return { add: (rows) => timed(parted.add(rows)), end: () => timed(parted.end()) };
-      },
-      close: () => engine.close(),
-      [Symbol.asyncDispose]: () => engine.close(),
-    };
+    });
   }
 }

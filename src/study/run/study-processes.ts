@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { SeptumError } from '../../base/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import type { ProfileSettings } from '../profile/index.ts';
 import { type Child, Children, type Ending } from './children.ts';
 import { errorFrom, type Report, type ServerFigures, type SiteFigures } from './reports.ts';
 import type { RunEvent } from './run-study.ts';
@@ -18,6 +19,8 @@ export interface ProcessesOptions {
   readonly serverArguments: readonly string[];
   readonly siteArguments: (site: string, index: number) => readonly string[];
   readonly timeoutMs: number;
+  /** Every process records what it does. */
+  readonly profile?: ProfileSettings | undefined;
   readonly signal: AbortSignal | undefined;
   readonly tell: (event: RunEvent) => void;
 }
@@ -145,13 +148,14 @@ class StudyProcesses {
   }
 
   #sharedArguments(): string[] {
-    const { planned, studyFile, timeoutMs } = this.#options;
+    const { planned, studyFile, timeoutMs, profile } = this.#options;
     const { seed, sites } = planned.plan;
     return given({
       '--study': studyFile,
       '--seed': String(seed),
       '--sites': String(sites.length),
       '--timeout': String(timeoutMs / 1000),
+      ...(profile && { '--profile-to': profile.folder, '--profile-steps': `${profile.from}:${profile.to}` }),
     });
   }
 }

@@ -18,6 +18,7 @@ import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { enginePlacement } from './placement.ts';
 import { randomData } from './random-data.ts';
+import { type Recorder, seenCommit } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
 import { versions } from './versions.ts';
 
@@ -36,6 +37,8 @@ export interface TakePartOptions {
   readonly randomRecords?: number | undefined;
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
+  /** Records what is done and when. */
+  readonly recorder?: Recorder | undefined;
   /** How many bad records may be skipped. */
   readonly skipBad?: number | undefined;
   /** Where the site keeps its commits (commits/); without it it keeps none. */
@@ -63,8 +66,9 @@ export async function takePart(options: TakePartOptions): Promise<SiteResult> {
 }
 
 async function part(options: TakePartOptions, closing: Closing): Promise<SiteResult> {
-  const { study, planned, site, url, data: path, signal, stateDir, onEvent } = options;
+  const { study, planned, site, url, data: path, signal, stateDir, recorder, onEvent } = options;
   const { plan } = planned;
+  closing.defer(async () => recorder?.close());
   const index = plan.sites.indexOf(site);
   if (index < 0)
     throw new ConfigError('bad-usage', `site ${site} is not in the study; its sites are ${plan.sites.join(', ')}`);
@@ -75,29 +79,38 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
   closing.defer(() => data.close());
   const placement = enginePlacement(plan, 'site', options.threads);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
-  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal }));
-  const engine = options.timer?.watch(opened) ?? opened;
+  const profile = recorder?.engineProfile;
+  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile }));
+  const timed = options.timer?.watch(opened) ?? opened;
+  const engine = recorder?.watchEngine(timed) ?? timed;
   options.onEngine?.(engine.info);
   const commits = stateDir === undefined ? undefined : await openFileCommitStore(join(stateDir, 'commits'));
   const agent = new SiteAgent({
     plan,
     study: planned.study,
     index,
-    data,
+    data: recorder?.watchData(data) ?? data,
     engine,
-    connect: (connecting) => connectWebSocket(url, { signal: connecting }),
+    connect: async (connecting) => {
+      const connection = await connectWebSocket(url, { signal: connecting });
+      return recorder?.watchConnection(connection) ?? connection;
+    },
     clock: systemClock,
     signal,
     timeoutMs: options.timeoutMs,
     secretSeed: randomBytes(16),
     ...(commits
       ? {
-          commit: ({ epoch, tensors, ...meta }) =>
+          commit: seenCommit(recorder, ({ epoch, tensors, ...meta }) =>
             commits.write(site, { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
+          ),
         }
       : {}),
     onEvent: (event) => {
-      if (event.kind === 'step') options.timer?.step();
+      if (event.kind === 'step') {
+        options.timer?.step();
+        recorder?.step();
+      }
       onEvent?.(event);
     },
   });
