@@ -5,6 +5,7 @@ import { demoStudy } from '../../src/study/run/index.ts';
 import { folder, septum } from './septum.ts';
 
 interface Scores {
+  readonly n?: number;
   readonly auc?: number;
   readonly accuracy?: number;
   readonly r2?: number;
@@ -59,6 +60,31 @@ describe('septum demo --quick', () => {
     expect(code).toBe(0);
     expect((JSON.parse(stdout) as DemoResult['metrics']).splits.test.overall.r2).toBeLessThan(0.05);
   });
+});
+
+describe('shuffled labels of images', () => {
+  // 2000 test records: an AUC of pure chance has a standard deviation of 0.013.
+  const settings = 'records: 2600, shuffleLabels: true, fractions: { train: 0.15, val: 0.07, test: 0.78 }';
+  for (const name of ['covid-ct', 'bone-xray'])
+    it(`teach nothing: the AUC of ${name} is that of chance`, { timeout: 120_000 }, async () => {
+      const study = join(folder(), 'study.yaml');
+      await writeFile(
+        study,
+        `study: shuffled
+choices: { labels: server }
+sites: { ratio: [7, 2, 1] }
+network: { name: ct-cnn, options: { size: 32 } }
+training: { batch: 32, epochs: 3, learningRate: 0.001, select: last }
+data: { kind: synthetic, case: ${name}, ${settings}, image: { width: 32, height: 32, channels: 1 } }
+`,
+      );
+      const { code, stdout } = await septum(['run', study, '--out', join(folder(), 'run'), '--json']);
+      expect(code).toBe(0);
+      const { overall } = (JSON.parse(stdout) as DemoResult['metrics']).splits.test;
+      expect(overall.n).toBeGreaterThan(1900);
+      expect(overall.auc).toBeGreaterThan(0.45);
+      expect(overall.auc).toBeLessThan(0.55);
+    });
 });
 
 describe('septum bench', () => {
