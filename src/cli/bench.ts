@@ -33,7 +33,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
   try {
     for (const name of ['tls', 'ledger', 'commits'] as const)
       if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
-    const { network, sites, batch, segments, serverThreads, profile } = flags;
+    const { network, sites, batch, segments, optimizer, serverThreads, profile } = flags;
     const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
     const options: BenchOptions = {
@@ -41,6 +41,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       sites,
       batch,
       segments,
+      optimizer,
       serverThreads,
       profileFile,
       steps: flags.steps ?? usual.steps,
@@ -48,6 +49,10 @@ export async function bench(flags: BenchFlags): Promise<number> {
       signal: interruption(),
     };
     screen.line(`${network}, ${sites} sites, ${batch} records a site and step, ${options.steps} steps`);
+    if (flags.uncutOnly) {
+      process.stdout.write(`${JSON.stringify({ uncut: await measureUncut(options) })}\n`);
+      return 0;
+    }
     const split = await splitSpeed(options);
     if (!flags.json) tellSplit(screen, segments, split);
     if (split.profile && !flags.json) {
@@ -65,7 +70,16 @@ export async function bench(flags: BenchFlags): Promise<number> {
       const { samplesPerSecond, ...rest } = split;
       const machine = { cores: availableParallelism(), cpu: cpus()[0]?.model ?? '', ...versions() };
       const result = { samplesPerSecond, mirrored: mirrored.samplesPerSecond, uncut, ...rest };
-      const about = { network, sites, batch, segments, steps: options.steps, warmUp: options.warmUp, machine };
+      const about = {
+        network,
+        sites,
+        batch,
+        segments,
+        optimizer,
+        steps: options.steps,
+        warmUp: options.warmUp,
+        machine,
+      };
       process.stdout.write(`${JSON.stringify({ ...result, ...about })}\n`);
     }
     return 0;

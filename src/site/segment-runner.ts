@@ -66,17 +66,20 @@ export class SegmentRunner {
     return one(await this.#timed(() => this.#engine.run(this.#run('head-evaluate', { output }, ['y']))), 'y');
   }
 
-  /** Backward pass of the batch that `forward` saw, and the update of segment and head by their own gradients. */
+  /**
+   * Backward pass of the batch that `forward` saw, and the update of segment and head by their own gradients. Takes the batch and its
+   * gradient away from the caller.
+   */
   async learn(x: Tensor, masks: Tensors, cutGradient: Tensor, hyper: Tensor): Promise<void> {
-    const runs = [this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient })];
+    const runs = [this.#backward(x, masks, cutGradient)];
     for (const part of this.parts) runs.push(this.#run(`${part}-update`, { hyper }));
     await this.#timed(() => this.#engine.runAll(runs));
   }
 
-  /** Backward pass without an update: the gradients of all parameters at the site. */
+  /** Backward pass without an update: the gradients of all parameters at the site. Takes batch and gradient away as `learn` does. */
   async gradients(x: Tensor, masks: Tensors, cutGradient: Tensor): Promise<Record<string, Tensor>> {
     return this.#timed(async () => {
-      await this.#engine.run(this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient }));
+      await this.#engine.run(this.#backward(x, masks, cutGradient));
       return this.#engine.get(this.#gradientNames());
     });
   }
@@ -119,6 +122,10 @@ export class SegmentRunner {
     const result = await work();
     this.computedMs += this.#clock.nowMs() - since;
     return result;
+  }
+
+  #backward(x: Tensor, masks: Tensors, cutGradient: Tensor): Run {
+    return { ...this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient }), transfer: true };
   }
 
   #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = []): Run {

@@ -6,6 +6,7 @@ export interface BenchFlags {
   readonly sites: number;
   readonly batch: number;
   readonly segments: 'private' | 'mirrored' | 'average';
+  readonly optimizer: 'sgd' | 'adam';
   readonly steps?: number;
   readonly warmUp?: number;
   readonly serverThreads?: number;
@@ -15,6 +16,7 @@ export interface BenchFlags {
   readonly profile?: string | true;
   readonly json?: true;
   readonly splitOnly?: true;
+  readonly uncutOnly?: true;
 }
 
 export interface BenchUncutFlags {
@@ -38,6 +40,9 @@ export function addBench(program: Command): void {
         .choices(['private', 'mirrored', 'average'])
         .default('private'),
     )
+    .addOption(
+      new Option('--optimizer <kind>', 'sgd with momentum 0.9, or adam').choices(['sgd', 'adam']).default('sgd'),
+    )
     .option('--steps <n>', 'steps that are timed (default: by the network’s size)', wholeNumber(2, 1_000_000))
     .option('--warm-up <n>', 'steps before them (default: by the network’s size)', wholeNumber(1, 1_000_000))
     .option('--server-threads <n>', 'threads of the server’s engine (default: all cores)', wholeNumber(1, 1024))
@@ -49,6 +54,7 @@ export function addBench(program: Command): void {
       'only the split, recorded, which slows it down: where the time of its steps goes, and a Chrome trace of them (default: septum-profile.json)',
     )
     .addOption(new Option('--split-only').hideHelp())
+    .addOption(new Option('--uncut-only').hideHelp())
     .option('--json', 'print one JSON object and nothing else on standard output')
     .addHelpText('after', '\nExample:\n  septum bench --network vgg19-64 --sites 3 --batch 32 --json')
     .action(async (flags: BenchFlags) => {

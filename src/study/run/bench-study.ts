@@ -9,7 +9,11 @@ export interface BenchSettings {
   /** Records a site gives to a step. */
   readonly batch: number;
   readonly segments: 'private' | 'mirrored' | 'average';
+  readonly optimizer: 'sgd' | 'adam';
 }
+
+/** Settings of the optimizers as they are measured. */
+const optimizers = { sgd: '{ kind: sgd, momentum: 0.9 }', adam: '{ kind: adam }' } as const;
 
 /** Options of the networks as they are measured: the cholesterol network with 7 inputs, no dropout. */
 const measured: Readonly<Record<string, Readonly<Record<string, number>>>> = {
@@ -18,8 +22,8 @@ const measured: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'ct-1plus4': { dropout: 0 },
 };
 
-/** The text of a bench's study file: SGD with momentum, one epoch, random records. Throws ConfigError for an unknown network. */
-export function benchStudy({ network, sites, batch, segments }: BenchSettings): string {
+/** The text of a bench's study file: one epoch, random records. Throws ConfigError for an unknown network. */
+export function benchStudy({ network, sites, batch, segments, optimizer }: BenchSettings): string {
   const options = measured[network] ?? {};
   const { inputDims, graph } = namedNetwork(network, options);
   const outputs = graph.outputs[0]?.dims.at(-1);
@@ -41,7 +45,7 @@ training:
   batch: ${sites * batch}
   epochs: 1
   learningRate: 0.001
-  optimizer: { kind: sgd, momentum: 0.9 }
+  optimizer: ${optimizers[optimizer]}
   select: last
 data: ${data}
 `;

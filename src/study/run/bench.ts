@@ -45,6 +45,8 @@ export interface SplitSpeed {
   readonly bytesDownPerStep: number;
   /** Largest resident set of the server, and over each quarter of the timed steps. */
   readonly serverPeakBytes: number;
+  /** Largest resident set of any site. */
+  readonly sitePeakBytes: number;
   readonly serverPeakByQuarter: readonly number[];
   /** With a profile: where the time of its steps went. */
   readonly profile?: ProfileTable;
@@ -100,6 +102,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       bytesUpPerStep: server.bytesUp / total,
       bytesDownPerStep: server.bytesDown / total,
       serverPeakBytes: peakBytes['server'] ?? 0,
+      sitePeakBytes: Math.max(...planned.plan.sites.map((site) => peakBytes[site] ?? 0)),
       serverPeakByQuarter: peakByQuarter(memory, own.ms * steps),
       ...(profile && profileFile !== undefined && { profile: await writeProfile(profile.folder, profileFile) }),
     };

@@ -6,14 +6,19 @@ import { bindingsOf, compileUncut, hyperOf, initialState, partsOfSites, type Pla
 import { elementCount, float32, tensor, zeros } from '../../tensor/index.ts';
 import { enginePlacement } from './placement.ts';
 
+/** The uncut network of a study, with its training step. */
+export function uncutOf({ plan, study }: PlannedStudy): ReturnType<typeof compileUncut> {
+  const { optimizer, clipNorm } = plan.training;
+  const { loss } = plan.network;
+  return compileUncut({ network: study.network, loss, task: plan.task, optimizer, clipNorm }, partsOfSites(study));
+}
+
 /** Training records a second on random batches of the plan's size, all threads, after `warmUp` steps that are not timed. */
-export async function uncutSpeed({ plan, study }: PlannedStudy, warmUp: number, steps: number): Promise<number> {
-  const { batch, optimizer, clipNorm } = plan.training;
+export async function uncutSpeed(planned: PlannedStudy, warmUp: number, steps: number): Promise<number> {
+  const { plan } = planned;
+  const { batch } = plan.training;
   const { network, task } = plan;
-  const { part, step } = compileUncut(
-    { network: study.network, loss: network.loss, task, optimizer, clipNorm },
-    partsOfSites(study),
-  );
+  const { part, step } = uncutOf(planned);
   const engine = await openEngine(enginePlacement(plan, 'server'));
   try {
     const graph = await engine.load(step);
