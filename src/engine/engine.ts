@@ -49,10 +49,14 @@ export interface Run {
  */
 export interface PartedRun {
   /**
-   * Takes the next records: their rows of every batched input, which are copied at once. Resolves with their rows of the fetched batched
-   * outputs when they are known, which may be when the run ends: do not wait for it before `end` is called.
+   * Takes the next records: their rows of every batched input, which are copied at once; with `transfer` their buffers may be moved to the
+   * engine and must not be used again. Resolves with their rows of the fetched batched outputs when they are known, which may be when the
+   * run ends: do not wait for it before `end` is called.
    */
-  add(rows: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+  add(
+    rows: Readonly<Record<string, Tensor>>,
+    options?: { readonly transfer?: boolean },
+  ): Promise<Record<string, Tensor>>;
   /** All records are there: computes what is not of a record, and keeps what is to be kept. Resolves with the other fetched outputs. */
   end(): Promise<Record<string, Tensor>>;
 }

@@ -25,9 +25,9 @@ export class WholeRun implements PartedRun {
     this.#batched = batched;
   }
 
-  add(rows: Tensors): Promise<Record<string, Tensor>> {
+  add(rows: Tensors, { transfer = false }: { readonly transfer?: boolean } = {}): Promise<Record<string, Tensor>> {
     const results = new Promise<Record<string, Tensor>>((resolve, reject) => {
-      this.#parts.push({ rows: copies(rows), resolve, reject });
+      this.#parts.push({ rows: transfer ? rows : copies(rows), resolve, reject });
     });
     results.catch(() => undefined); // `end` rejects with it as well.
     return results;

@@ -93,6 +93,13 @@ export class Schedule {
     return this.counts.map((count) => shareOfStep(count, this.serverSteps, step));
   }
 
+  /** With `union`: records that the sites before this one give to a server step. */
+  firstOfStep(epoch: number, step: number, site: number): number {
+    return this.sharesOfStep(epoch, step)
+      .slice(0, site)
+      .reduce((sum, share) => sum + share, 0);
+  }
+
   /** With `turns`: the turns of an epoch in order. */
   turns(epoch: number): readonly Turn[] {
     const { seed, training } = this.#plan;

@@ -7,6 +7,7 @@ import { acknowledged } from './acknowledged.ts';
 import type { Choices } from './choices.ts';
 import { type Exchange, Lines, partsAtSite } from './lines.ts';
 import type { PartLayout, Plan } from './plan.ts';
+import { piecesOf } from './pieces.ts';
 import { type Batch, Schedule } from './schedule.ts';
 
 export const partNames = ['train', 'val', 'test'] as const;
@@ -95,7 +96,7 @@ function* trainingEpoch(
     const byStep = new Map(batches.map((batch) => [batch.step, batch]));
     for (let step = 0; step < schedule.serverSteps; step++) {
       const batch = byStep.get(step);
-      if (batch) yield* trainingStep(plan, lines, epoch, batch);
+      if (batch) yield* trainingStep(plan, lines, epoch, batch, schedule.firstOfStep(epoch, step, site));
       if (segments === 'mirrored') yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), batch);
       if (segments === 'average' && schedule.endsRound(step, schedule.serverSteps))
         yield* average(plan, lines, epoch, step);
@@ -127,15 +128,23 @@ function* trainingEpoch(
   }
 }
 
-function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): Generator<Exchange> {
+/** `first`: records of the server step before this batch's. */
+function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch, first = 0): Generator<Exchange> {
   const about = { epoch, step: batch.step, records: { from: batch.from, count: batch.count }, batch };
-  yield lines.activations(0, batch.count, about);
   if (plan.choices.labels === 'site') {
+    yield lines.activations(0, batch.count, about);
     yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors: [lines.trunkOutput(batch.count)] });
     yield lines.line('up', 'output-gradient', { ...about, tensors: [lines.trunkOutput(batch.count)] });
     yield lines.line('down', 'cut-gradient', { ...about, tensors: [lines.cut(batch.count)] });
   } else {
-    yield lines.line('down', 'cut-gradient', { ...about, scalars: 1, tensors: [lines.cut(batch.count)] });
+    const pieces = piecesOf(plan, first, batch.count).map(({ from, count }, chunk) => ({
+      ...about,
+      chunk,
+      records: { from: batch.from + from, count },
+    }));
+    for (const piece of pieces) yield lines.activations(0, piece.records.count, piece);
+    for (const piece of pieces)
+      yield lines.line('down', 'cut-gradient', { ...piece, scalars: 1, tensors: [lines.cut(piece.records.count)] });
   }
   if (plan.choices.segments === 'mirrored')
     yield lines.gradients('up', 'parameter-gradient', epoch, batch.step, segmentsOf(plan), batch);

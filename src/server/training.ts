@@ -3,12 +3,12 @@
 
 import { EngineError } from '../base/index.ts';
 import type { Batch, Plan, Schedule, SiteCounts } from '../protocol/index.ts';
-import { inChunks, partsAtSite, stateTensors } from '../protocol/index.ts';
+import { inChunks, partsAtSite, piecesOf, stateTensors } from '../protocol/index.ts';
 import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
-import { joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
+import { cloneTensor, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
 import { sumInOrder, weightedMean } from './combine.ts';
 import type { ServerSiteLink } from './site-link.ts';
-import type { TrunkRows, TrunkRunner } from './trunk-runner.ts';
+import type { TrunkRows, TrunkRunner, TrunkStep } from './trunk-runner.ts';
 
 /** Scope of the server's own copy of the sites' segment. */
 export const COPY = 'copy/';
@@ -29,6 +29,12 @@ export interface StepReport {
 export interface SiteBatch {
   readonly site: number;
   readonly batch: Batch;
+}
+
+/** What a step computes for some records of a batch, and their factors in its loss. */
+interface Computed {
+  readonly weight: Tensor;
+  readonly results: Promise<TrunkRows>;
 }
 
 /** Where a step's update stands in the learning-rate schedule. */
@@ -81,13 +87,13 @@ export class Training {
     const records = batches.reduce((sum, { batch }) => sum + batch.count, 0);
     const step = trunk.begin(scope, { hyper, target });
     const answers: Promise<number>[] = [];
+    let first = 0;
     for (const one of batches) {
-      const { cut, labels } = await this.#activations(one.site);
-      const weight = this.lossWeights(labels?.data as Int32Array | Float32Array, records);
-      const rows = step.add({ cut, labels, weight, ...this.#masks([one], place) } as Record<string, Tensor>);
-      const answer = this.#answer(one.site, rows, weight, place);
+      const computed = await this.#addBatch(step, one, first, records, place);
+      const answer = this.#answer(one.site, computed, place);
       answer.catch(() => undefined); // Seen below, when the step has ended.
       answers.push(answer);
+      first += one.batch.count;
     }
     await step.end();
     const losses = await Promise.all(answers);
@@ -100,22 +106,42 @@ export class Training {
     );
   }
 
-  /** Sends a site its cut gradient. Returns its share of the step's loss. Throws EngineError when that is not a finite number. */
-  async #answer(
-    site: number,
-    computed: Promise<TrunkRows>,
-    weight: Tensor,
-    { epoch, step }: StepPlace,
-  ): Promise<number> {
-    const { loss, gradient } = await computed;
-    const own = dot(loss, weight, 0, weight.data.length);
-    if (!Number.isFinite(own)) {
-      throw new EngineError(
-        'run-failed',
-        `epoch ${epoch}, server step ${step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
-      );
+  /** Gives a site's activations to a step, piece by piece as they come. `first`: records of the step before the batch's. */
+  async #addBatch(
+    step: TrunkStep,
+    one: SiteBatch,
+    first: number,
+    records: number,
+    place: StepPlace,
+  ): Promise<readonly Computed[]> {
+    const masks = this.#masks([one], place);
+    const computed: Computed[] = [];
+    for (const { from, count } of piecesOf(this.options.plan, first, one.batch.count)) {
+      const { cut, labels } = await this.#activations(one.site);
+      const weight = this.lossWeights(labels?.data as Int32Array | Float32Array, records);
+      const own = Object.entries(masks).map(([name, mask]) => [name, cloneTensor(rowsOf(mask, from, count))]);
+      const rows = { cut, labels, weight: cloneTensor(weight), ...Object.fromEntries(own) };
+      const results = step.add(rows as Record<string, Tensor>);
+      results.catch(() => undefined); // Seen by whoever answers the site.
+      computed.push({ weight, results });
     }
-    await this.link(site).send('cut-gradient', { tensors: { cut: gradient as Tensor }, scalars: [own] });
+    return computed;
+  }
+
+  /** Sends a site its cut gradient. Returns its share of the step's loss. Throws EngineError when that is not a finite number. */
+  async #answer(site: number, computed: readonly Computed[], { epoch, step }: StepPlace): Promise<number> {
+    let own = 0;
+    for (const { weight, results } of computed) {
+      const { loss, gradient } = await results;
+      own = dot(loss, weight, own);
+      if (!Number.isFinite(own)) {
+        throw new EngineError(
+          'run-failed',
+          `epoch ${epoch}, server step ${step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
+        );
+      }
+      await this.link(site).send('cut-gradient', { tensors: { cut: gradient as Tensor }, scalars: [own] });
+    }
     return own;
   }
 
@@ -263,7 +289,7 @@ export class Training {
 
   /** Tells of a step that the server made alone. */
   tellAlone(epoch: number, loss: Tensor, labels: ArrayLike<number>): void {
-    const total = dot(loss, this.lossWeights(labels, labels.length), 0, labels.length);
+    const total = dot(loss, this.lossWeights(labels, labels.length));
     this.#tell({ epoch, step: this.#steps, totalSteps: 0 }, labels.length, total, []);
   }
 
@@ -282,8 +308,9 @@ function slices(batches: readonly SiteBatch[]): { site: number; from: number; co
   });
 }
 
-function dot(a: Tensor, b: Tensor, from: number, count: number): number {
-  let sum = 0;
-  for (let index = from; index < from + count; index++) sum += Number(a.data[index]) * Number(b.data[index]);
+/** The sum of the products, after what was summed before. */
+function dot(a: Tensor, b: Tensor, before = 0): number {
+  let sum = before;
+  for (let index = 0; index < b.data.length; index++) sum += Number(a.data[index]) * Number(b.data[index]);
   return sum;
 }

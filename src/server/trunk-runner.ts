@@ -20,8 +20,8 @@ export interface TrunkRows {
 /** A training step under way. */
 export interface TrunkStep {
   /**
-   * Takes records in their order in the step: cut, labels, weight and masks. Resolves when what they give is known, which may be at the
-   * step's end: wait for it after `end` is called.
+   * Takes records in their order in the step: cut, labels, weight and masks, whose buffers may not be used again. Resolves when what they
+   * give is known, which may be at the step's end: wait for it after `end` is called.
    */
   add(rows: Tensors): Promise<TrunkRows>;
   /** All records are there: updates the trunk. */
@@ -58,7 +58,7 @@ export class TrunkRunner {
     const run = this.#engine.begin(this.#run('trunk-step', scope, feeds, fetch));
     return {
       add: async (rows) => {
-        const results = await run.add(this.#graphs.feeds('trunk-step', rows));
+        const results = await run.add(this.#graphs.feeds('trunk-step', rows), { transfer: true });
         return { loss: results['loss'] as Tensor, gradient: results['cut.gradient'] };
       },
       end: async () => {

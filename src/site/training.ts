@@ -4,7 +4,7 @@
 import { assert, ProtocolError } from '../base/index.ts';
 import type { Batch, Exchange, Message, Plan, PooledFacts, Schedule } from '../protocol/index.ts';
 import { hyperOf } from '../split/index.ts';
-import { float32, type Tensor, zeros } from '../tensor/index.ts';
+import { float32, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
 import type { BatchSource, LoadedBatch } from './batch-source.ts';
 import type { SiteLink } from './link.ts';
 import type { SegmentRunner } from './segment-runner.ts';
@@ -35,6 +35,10 @@ export class SiteTraining {
   readonly #target: Tensor;
   /** The batch whose activations went up last. */
   #current: LoadedBatch | undefined;
+  /** Its activations, until all of them are sent. */
+  #cut: Tensor | undefined;
+  /** The pieces of its cut gradient that have come. */
+  readonly #gradients: Tensor[] = [];
   /** Gradients that are to go up next. */
   #outgoing: Readonly<Record<string, Tensor>> = {};
   /** `turns`: server steps of the epoch before the turn, less the site's own. */
@@ -49,14 +53,21 @@ export class SiteTraining {
     this.#target = float32([mean, sd]);
   }
 
-  /** Sends a batch's activations, and starts loading the next batch. */
+  /** Sends a batch's activations or the next piece of them, and after the last starts loading the next batch. */
   async sendBatch(line: Exchange, batch: Batch): Promise<void> {
     const { link, segment, batches } = this.#options;
-    const current = await batches.take(line.epoch, batch);
-    this.#current = current;
-    const cut = await segment.forward(current.x, current.masks);
-    await link.send('activations', { tensors: { cut, labels: current.labels } });
-    batches.loadAfter(line.epoch, batch);
+    if (line.chunk === 0) {
+      this.#current = await batches.take(line.epoch, batch);
+      this.#cut = await segment.forward(this.#current.x, this.#current.masks);
+    }
+    const { labels } = this.#current as LoadedBatch;
+    const [from, count] = placeIn(batch, line);
+    const cut = rowsOf(this.#cut as Tensor, from, count);
+    await link.send('activations', { tensors: { cut, labels: rowsOf(labels, from, count) } });
+    if (from + count === batch.count) {
+      this.#cut = undefined;
+      batches.loadAfter(line.epoch, batch);
+    }
   }
 
   /** With the head at the site: its loss and gradients from the trunk's output. */
@@ -82,11 +93,15 @@ export class SiteTraining {
       throw new ProtocolError('bad-field', 'trunk-output: its records are not those of the step');
   }
 
+  /** Takes the cut gradient or the next piece of it; the last one makes the segment learn. */
   async cutGradient(): Promise<void> {
     const { plan, link, segment } = this.#options;
-    const { message } = await link.receive('cut-gradient');
+    const { message, line } = await link.receive('cut-gradient');
     const current = this.#current as LoadedBatch;
-    const gradient = message.tensors[0]?.tensor as Tensor;
+    this.#gradients.push(message.tensors[0]?.tensor as Tensor);
+    const [from, count] = placeIn(current.batch, line);
+    if (from + count < current.batch.count) return;
+    const gradient = joinRows(this.#gradients.splice(0));
     if (plan.choices.labels === 'server') this.#tell(current, message.scalars[0] ?? 0);
     if (plan.choices.segments === 'mirrored') {
       this.#outgoing = await segment.gradients(current.x, current.masks, gradient);
@@ -160,6 +175,12 @@ export class SiteTraining {
   #tell({ batch, epoch }: LoadedBatch, loss: number): void {
     this.#options.onStep({ epoch, step: batch.step, loss, records: batch.count });
   }
+}
+
+/** Which of its batch's records a line is about: the first, and how many. */
+function placeIn(batch: Batch, { records }: Exchange): readonly [number, number] {
+  assert(records, 'the line is about records');
+  return [records.from - batch.from, records.count];
 }
 
 function dot(a: Tensor, b: Tensor): number {

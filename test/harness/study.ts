@@ -3,6 +3,7 @@
 import { setMaxListeners } from 'node:events';
 import { systemClock } from '../../src/base/node/index.ts';
 import type { OpenedData } from '../../src/data/index.ts';
+import type { Engine } from '../../src/engine/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { type Choices, partsAtSite, type Plan, stateTensors } from '../../src/protocol/index.ts';
 import {
@@ -16,7 +17,7 @@ import { SiteAgent, type SiteEvent, type SiteResult } from '../../src/site/index
 import { type PlannedStudy, makePlan, type PlanSettings } from '../../src/split/index.ts';
 import { createMemoryActivationStore } from '../../src/store/index.ts';
 import type { Tensor } from '../../src/tensor/index.ts';
-import { createMemoryListener } from '../../src/transport/index.ts';
+import { type Connection, createMemoryListener, type Listener } from '../../src/transport/index.ts';
 import { randomRecords } from './records.ts';
 
 /** What a test varies; the rest is small and fixed. */
@@ -117,16 +118,32 @@ export interface OrderEntry {
 
 export type SiteStep = SiteEvent & { readonly kind: 'step' };
 
-/** Runs a planned study in memory. */
+/** What a study in this process runs on. */
+export interface Surroundings {
+  readonly listener: Listener;
+  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  readonly openEngine: (role: 'server' | 'site') => Promise<Engine>;
+}
+
+function inMemory(): Surroundings {
+  const listener = createMemoryListener();
+  return {
+    listener,
+    connect: async () => listener.connect(),
+    openEngine: () => openEngine({ placement: 'inline', threads: 1 }),
+  };
+}
+
+/** Runs a planned study in this process: in memory unless told otherwise. */
 export async function runInMemory(
   { plan, study, data }: PlannedStudy & { readonly data: readonly OpenedData[] },
   options: Partial<ServerOptions> = {},
+  { listener, connect, openEngine: open }: Surroundings = inMemory(),
 ): Promise<StudyOutcome> {
-  const listener = createMemoryListener();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // All parties of the study listen to it.
   const clock = systemClock;
-  const engines = await Promise.all([0, ...plan.sites].map(() => openEngine({ placement: 'inline', threads: 1 })));
+  const engines = await Promise.all([open('server'), ...plan.sites.map(() => open('site'))]);
   const steps: StepReport[] = [];
   const commits: ServerCommit[] = [];
   const log: OrderEntry[] = [];
@@ -157,7 +174,7 @@ export async function runInMemory(
           index,
           data: data[index]!,
           engine: engines[index + 1]!,
-          connect: async () => listener.connect(),
+          connect,
           clock,
           signal: abort.signal,
           timeoutMs: 20_000,

@@ -35,15 +35,35 @@ function rows(from: number, count: number): Record<string, Tensor> {
   return Object.fromEntries(batched.map((name) => [name, rowsOf(feeds[name]!, from, count)]));
 }
 
+/** The same in one buffer that is theirs, as they come in a frame. */
+function framed(from: number, count: number): Record<string, Tensor> {
+  const views = Object.entries(rows(from, count));
+  const buffer = new ArrayBuffer(64 + views.reduce((sum, [, { data }]) => sum + data.byteLength, 0));
+  let at = 64;
+  return Object.fromEntries(
+    views.map(([name, { dtype, dims, data }]) => {
+      const own = new Float32Array(buffer, at, data.length);
+      own.set(data as Float32Array);
+      at += data.byteLength;
+      return [name, { dtype, dims, data: own }];
+    }),
+  );
+}
+
 /** Two steps on parts of these sizes: the rows of both, and the parameters after them. */
-async function train(engine: Engine, run: Run, sizes: readonly number[]): Promise<Record<string, Tensor>[]> {
+async function train(
+  engine: Engine,
+  run: Run,
+  sizes: readonly number[],
+  transfer = false,
+): Promise<Record<string, Tensor>[]> {
   const results: Record<string, Tensor>[] = [];
   for (const _ of [1, 2]) {
     const parted = engine.begin(run);
     const parts: Promise<Record<string, Tensor>>[] = [];
     let from = 0;
     for (const size of sizes) {
-      parts.push(parted.add(rows(from, size)));
+      parts.push(transfer ? parted.add(framed(from, size), { transfer }) : parted.add(rows(from, size)));
       from += size;
     }
     expect(await parted.end()).toEqual({});
@@ -60,6 +80,8 @@ describe.skipIf(block === undefined)('a run that threads share (only where ONNX 
       await using engine = await opened(2);
       expect(engine.info).toMatchObject({ threads: 2, workers: 2 });
       outcomes.push(await train(engine, { graph: engine.loaded, ...bound }, sizes));
+      await using another = await opened(2);
+      outcomes.push(await train(another, { graph: another.loaded, ...bound }, sizes, true));
     }
     await using whole = await opened(2);
     const run = {
@@ -72,6 +94,17 @@ describe.skipIf(block === undefined)('a run that threads share (only where ONNX 
     await using single = await opened(1);
     const alone = await train(single, { graph: single.loaded, ...bound }, [75]);
     outcomes[0]?.forEach((values, index) => expectNear(values, alone[index]!));
+  });
+
+  test('moves a whole unit that it may keep, and copies all others', async () => {
+    await using engine = await opened(2);
+    const run = engine.begin({ graph: engine.loaded, ...bound });
+    const [unit, rest, kept] = [framed(0, 16), framed(16, 11), rows(0, 16)];
+    const added = [run.add(unit, { transfer: true }), run.add(rest, { transfer: true }), run.add(kept)];
+    await run.end();
+    await Promise.all(added);
+    expect(unit['x']!.data.length).toBe(0);
+    expect(kept['x']!.data.length).toBeGreaterThan(0);
   });
 
   test('ends in its place among the calls', async () => {

@@ -53,8 +53,11 @@ export class SpreadRun implements PartedRun {
     this.#options = options;
   }
 
-  async add(rows: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
-    const shares = this.#gather(rows);
+  async add(
+    rows: Readonly<Record<string, Tensor>>,
+    { transfer = false }: { readonly transfer?: boolean } = {},
+  ): Promise<Record<string, Tensor>> {
+    const shares = this.#gather(rows, transfer);
     const results = await Promise.all(shares.map(({ unit }) => unit));
     return Object.fromEntries(
       this.#options.fetch.map((name) => {
@@ -78,8 +81,8 @@ export class SpreadRun implements PartedRun {
     return all.map(([own]) => own ?? {}).slice(0, Math.max(0, this.#sent.length - 1));
   }
 
-  /** Copies rows into units and sends those that are full. */
-  #gather(rows: Readonly<Record<string, Tensor>>): Share[] {
+  /** Copies rows into units and sends those that are full. Rows that make a whole unit and may be moved go as they are. */
+  #gather(rows: Readonly<Record<string, Tensor>>, transfer: boolean): Share[] {
     const { batched, graphName, unit } = this.#options;
     const inputs = batched.map((name) => {
       const value = rows[name];
@@ -93,6 +96,11 @@ export class SpreadRun implements PartedRun {
         { name: graphName },
         `input "${other[0]}": expected ${count} rows as in "${inputs[0]?.[0]}", got ${other[1].dims[0]}`,
       );
+    if (transfer && count === unit && !this.#filling) {
+      const whole = { ...promised(), rows: Object.fromEntries(inputs), count };
+      this.#send(whole);
+      return [{ unit: whole.results, from: 0, count }];
+    }
     const shares: Share[] = [];
     for (let row = 0; row < count;) {
       const filling = (this.#filling ??= newUnit(inputs, unit));
@@ -112,7 +120,10 @@ export class SpreadRun implements PartedRun {
     this.#filling = undefined;
     const { ask, begun } = threads[this.#sent.length % threads.length] as Thread;
     const rows = Object.fromEntries(
-      Object.entries(unit.rows).map(([name, value]) => [name, whole(rowsOf(value, 0, unit.count))]),
+      Object.entries(unit.rows).map(([name, value]) => [
+        name,
+        value.dims[0] === unit.count ? value : cloneTensor(rowsOf(value, 0, unit.count)),
+      ]),
     );
     const added = ask({ kind: 'add', runId, rows, fetch }, buffersOf([rows]));
     added.catch(() => undefined);
@@ -124,16 +135,16 @@ export class SpreadRun implements PartedRun {
 }
 
 function newUnit(inputs: readonly (readonly [string, Tensor])[], count: number): Unit {
+  const rows = Object.fromEntries(inputs.map(([name, { dtype, dims }]) => [name, zeros(dtype, dims.with(0, count))]));
+  return { ...promised(), rows, count: 0 };
+}
+
+/** What a unit will give. */
+function promised(): Pick<Unit, 'results' | 'resolve'> {
   let resolve: Unit['resolve'] = () => undefined;
   const results = new Promise<Tensors>((settle) => {
     resolve = settle;
   });
   results.catch(() => undefined);
-  const rows = Object.fromEntries(inputs.map(([name, { dtype, dims }]) => [name, zeros(dtype, dims.with(0, count))]));
-  return { rows, results, resolve, count: 0 };
-}
-
-/** The tensor with a buffer of its own when it does not fill the one it has. */
-function whole(value: Tensor): Tensor {
-  return value.data.byteLength === value.data.buffer.byteLength ? value : cloneTensor(value);
+  return { results, resolve };
 }

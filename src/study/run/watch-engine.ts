@@ -20,7 +20,7 @@ export function watchEngine(engine: Engine, around: Around): Engine {
     begin: (run: Run) => {
       const parted = engine.begin(run);
       return {
-        add: (rows) => around(`${named(run)}: records`, () => parted.add(rows)),
+        add: (rows, options) => around(`${named(run)}: records`, () => parted.add(rows, options)),
         end: () => around(`${named(run)}: end`, () => parted.end()),
       };
     },
