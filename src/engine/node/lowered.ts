@@ -82,8 +82,8 @@ export class LoweredSession {
     const { prepare, records } = this.#sessions;
     const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => !this.#batched.has(name)));
     const early = prepare && (await this.#hooks.through(() => prepare.run(pick(given, units?.prepareInputs ?? []))));
-    const fixed = { ...pick(given, units?.inputs ?? []), ...early };
-    return new UnitsRun(this.#form, records, fixed, this.#hooks.through);
+    const fixed = pick(given, units?.inputs ?? []);
+    return new UnitsRun(this.#form, records, fixed, early ?? {}, this.#hooks.through);
   }
 
   /** The outputs that are of no record, from the sums of all units; those of several threads are added in order. */

@@ -13,14 +13,16 @@ export class UnitsRun {
   readonly #form: LoweredFile;
   readonly #session: InferenceSession;
   readonly #fixed: Values;
+  readonly #early: Values;
   readonly #through: Through;
   readonly #sums: Record<string, Tensor> = {};
 
-  /** `fixed`: the inputs that are of no record. */
-  constructor(form: LoweredFile, session: InferenceSession, fixed: Values, through: Through) {
+  /** Inputs that are of no record: `fixed` as they were given, `early` made for this run, which frees them. */
+  constructor(form: LoweredFile, session: InferenceSession, fixed: Values, early: Values, through: Through) {
     this.#form = form;
     this.#session = session;
-    this.#fixed = fixed;
+    this.#fixed = { ...fixed, ...early };
+    this.#early = early;
     this.#through = through;
   }
 
@@ -36,8 +38,9 @@ export class UnitsRun {
     return Object.fromEntries(fetch.map((name) => [name, firstRows(fromOrt(results[name] as OrtTensor), count)]));
   }
 
-  /** The sums so far; empty without a unit. They belong to the caller. */
+  /** Ends the run. The sums, empty without a unit, belong to the caller. */
   takeSums(): Record<string, Tensor> {
+    for (const value of Object.values(this.#early)) release(value.data);
     return this.#sums;
   }
 }
