@@ -29,12 +29,12 @@ const sites = 3;
 const batch = 32;
 /** Steps that are timed and steps before them; JavaScript that runs for microseconds takes thousands to be compiled. */
 const lengths = {
-  'lipid-mlp': { steps: 6000, warmUp: 3000 },
-  'ct-cnn': { steps: 150, warmUp: 30 },
-  'vgg19-64': { steps: 5, warmUp: 2 },
+  'lipid-mlp': { steps: 5000, warmUp: 2500 },
+  'ct-cnn': { steps: 80, warmUp: 20 },
+  'vgg19-64': { steps: 3, warmUp: 1 },
 };
 /** So many of the pairs also measure what stands beside them. */
-const besidePairs = 3;
+const besidePairs = 2;
 
 const peer = peerHere();
 const lines = [];
@@ -91,12 +91,12 @@ async function measure(network) {
   return [
     `\`${network}\``,
     ranged(results.own),
-    ranged(results.mirrored),
-    ranged(results.adam),
+    middle(results.mirrored),
+    middle(results.adam),
     ranged(results.peer),
     ratio(results.own, results.peer),
-    ranged(results.uncut),
-    ranged(results.mono),
+    middle(results.uncut),
+    middle(results.mono),
     ratio(results.uncut, results.mono),
     `${(100 * share).toPrecision(2)} %`,
   ];
@@ -148,12 +148,19 @@ function median(all) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** The median, without a range. */
+function middle(all) {
+  return all.length === 0 ? '' : number(median(all), 0);
+}
+
 /** `median (least to most)` */
 function ranged(all, digits = 0) {
   if (all.length === 0) return '';
-  const text = (value) =>
-    digits > 0 ? value.toFixed(digits) : String(Math.round(value)).replaceAll(/(?<=\d)(?=(?:\d{3})+$)/g, ' ');
-  return `${text(median(all))} (${text(Math.min(...all))} to ${text(Math.max(...all))})`;
+  return `${number(median(all), digits)} (${number(Math.min(...all), digits)} to ${number(Math.max(...all), digits)})`;
+}
+
+function number(value, digits) {
+  return digits > 0 ? value.toFixed(digits) : String(Math.round(value)).replaceAll(/(?<=\d)(?=(?:\d{3})+$)/g, ' ');
 }
 
 function row(cells) {

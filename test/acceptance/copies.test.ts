@@ -54,6 +54,7 @@ function countCopies(): { taken(): Record<string, number>; stop(): void } {
   const add = (name: string, more: number): void => {
     if (more >= largeBytes) bytes[name] = (bytes[name] ?? 0) + more;
   };
+  // oxlint-disable-next-line unbound-method -- called with the array that they are of
   const { set, slice } = arrays;
   const setting = vi.spyOn(arrays, 'set').mockImplementation(function (this: Uint8Array, source, offset) {
     add('set', source.length * this.BYTES_PER_ELEMENT);

@@ -152,7 +152,7 @@ export async function runInMemory(
     const server = new StudyServer({
       plan,
       study,
-      engine: engines[0]!,
+      engine: engines[0],
       listener,
       clock,
       signal: abort.signal,

@@ -1,4 +1,5 @@
 export { allocatorEnvironment } from './allocator.ts';
+export { collectNowAndThen } from './collect.ts';
 export { openEngine, type EngineOptions } from './open.ts';
 export { providersHere, type ProviderHere } from './providers.ts';
 export type { Optimization } from './messages.ts';

@@ -3,6 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../base/index.ts';
 import { buffersOf } from './buffers.ts';
+import { collectNowAndThen } from './collect.ts';
 import { ExitGate } from './exit-gate.ts';
 import type { Reply, Request, ThreadStart } from './messages.ts';
 import { release } from './release.ts';
@@ -14,6 +15,7 @@ const port = parentPort;
 const { settings, gate } = workerData as ThreadStart;
 const core = new SessionCore(settings, new ExitGate(gate));
 let last: Promise<void> = Promise.resolve();
+collectNowAndThen();
 
 port.on('message', (request: Request) => {
   last = last.then(() => answer(request));
