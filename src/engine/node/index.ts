@@ -1,5 +1,4 @@
 export { allocatorEnvironment } from './allocator.ts';
-export { collectNowAndThen } from './collect.ts';
 export { openEngine, type EngineOptions } from './open.ts';
 export { providersHere, type ProviderHere } from './providers.ts';
 export type { Optimization } from './messages.ts';

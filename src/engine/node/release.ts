@@ -5,10 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 
 /** Smaller tensors are not kept to be written again: it costs more than it saves. */
 export const LARGE_BYTES_MIN = 1 << 16;
-/**
- * Smaller buffers are left to the garbage collector. Of those that are larger some outlive its quick rounds: at 64 KiB the server's memory
- * grew by a sixth over 2000 steps of `ct-cnn`.
- */
+/** Smaller buffers are left to the garbage collector. Of those that are larger some outlive its quick rounds. */
 const releasedBytesMin = 1 << 13;
 
 // A message to a closed port is dropped, and with it the buffers that were moved into it.

@@ -3,7 +3,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../base/index.ts';
 import { buffersOf } from './buffers.ts';
-import { collectNowAndThen } from './collect.ts';
 import { ExitGate } from './exit-gate.ts';
 import type { Reply, Request, ThreadStart } from './messages.ts';
 import { release } from './release.ts';
@@ -15,7 +14,6 @@ const port = parentPort;
 const { settings, gate } = workerData as ThreadStart;
 const core = new SessionCore(settings, new ExitGate(gate));
 let last: Promise<void> = Promise.resolve();
-collectNowAndThen();
 
 port.on('message', (request: Request) => {
   last = last.then(() => answer(request));

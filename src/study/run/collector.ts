@@ -1,7 +1,6 @@
 // How V8 collects garbage in a process that passes tensors on.
 
 import { setFlagsFromString } from 'node:v8';
-import { collectNowAndThen } from '../../engine/node/index.ts';
 
 /**
  * To be called once, when a server's or site's process starts. Tensors live outside V8's heap, but their bytes count: after every 64 MB
@@ -10,5 +9,4 @@ import { collectNowAndThen } from '../../engine/node/index.ts';
  */
 export function collectAtOnce(): void {
   setFlagsFromString('--no-incremental-marking');
-  collectNowAndThen();
 }
