@@ -2,9 +2,9 @@
 // both meet the machine in the same mood. Prints a table in Markdown; `--write FILE` puts it between that file's two comments
 // `<!-- bench -->` and `<!-- /bench -->`.
 //
-//   npm run bench [-- --networks lipid-mlp,ct-cnn,vgg19-64] [--pairs 6] [--write README.md] [--python python3] [--peer PATH]
+//   npm run bench [-- --networks lipid-mlp,ct-cnn,vgg19-64] [--pairs 6] [--beside 2] [--write README.md] [--python python3] [--peer PATH]
 //
-// The peer is a script that takes --model, --sites, --batch, --steps, --warmup and --mono and prints one line of JSON with samples_per_s.
+// The first `--beside` pairs also measure mirrored segments, Adam, and the uncut networks. The peer is a script that takes --model, --sites, --batch, --steps, --warmup and --mono and prints one line of JSON with samples_per_s.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -20,6 +20,7 @@ const { values } = parseArgs({
   options: {
     networks: { type: 'string', default: 'lipid-mlp,ct-cnn,vgg19-64' },
     pairs: { type: 'string', default: '6' },
+    beside: { type: 'string', default: '2' },
     write: { type: 'string' },
     python: { type: 'string', default: existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3' },
     peer: { type: 'string', default: join(shared, 'bench/peer_torch_split.py') },
@@ -33,8 +34,6 @@ const lengths = {
   'ct-cnn': { steps: 80, warmUp: 20 },
   'vgg19-64': { steps: 3, warmUp: 1 },
 };
-/** So many of the pairs also measure what stands beside them. */
-const besidePairs = 2;
 
 const peer = peerHere();
 const lines = [];
@@ -76,7 +75,7 @@ async function measure(network) {
   for (let pair = 0; pair < Number(values.pairs); pair++) {
     results.own.push(ours(network, steps, warmUp, ['--split-only']).samplesPerSecond);
     if (peer.runs) results.peer.push(theirs(network, steps, warmUp, []));
-    if (pair < besidePairs) {
+    if (pair < Number(values.beside)) {
       results.mirrored.push(ours(network, steps, warmUp, ['--split-only', '--segments', 'mirrored']).samplesPerSecond);
       results.adam.push(ours(network, steps, warmUp, ['--split-only', '--optimizer', 'adam']).samplesPerSecond);
       results.uncut.push(ours(network, steps, warmUp, ['--uncut-only']).uncut);
@@ -98,7 +97,7 @@ async function measure(network) {
     middle(results.uncut),
     middle(results.mono),
     ratio(results.uncut, results.mono),
-    `${(100 * share).toPrecision(2)} %`,
+    `${number(100 * share, share < 0.01 ? 2 : 0)} %`,
   ];
 }
 
@@ -155,7 +154,7 @@ function middle(all) {
 
 /** `median (least to most)` */
 function ranged(all, digits = 0) {
-  if (all.length === 0) return '';
+  if (all.length < 2) return all.length === 0 ? '' : number(all[0], digits);
   return `${number(median(all), digits)} (${number(Math.min(...all), digits)} to ${number(Math.max(...all), digits)})`;
 }
 
