@@ -4,7 +4,8 @@
 //
 //   npm run bench [-- --networks lipid-mlp,ct-cnn,vgg19-64] [--pairs 6] [--beside 2] [--write README.md] [--python python3] [--peer PATH]
 //
-// The first `--beside` pairs also measure mirrored segments, Adam, and the uncut networks. The peer is a script that takes --model, --sites, --batch, --steps, --warmup and --mono and prints one line of JSON with samples_per_s.
+// The first `--beside` pairs also measure mirrored segments, Adam, and the uncut networks. The peer is a script that takes --model, --sites,
+// --batch, --steps, --warmup and --mono and prints one line of JSON with samples_per_s.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

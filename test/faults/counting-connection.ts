@@ -2,7 +2,7 @@
 
 import { decodeMessage, type MessageKind } from '../../src/protocol/index.ts';
 import { bytesOf } from '../../src/tensor/index.ts';
-import type { Connection } from '../../src/transport/index.ts';
+import { type Connection, throughConnection } from '../../src/transport/index.ts';
 
 /** One message that passed. */
 export interface Passed {
@@ -19,15 +19,7 @@ export function counting(connection: Connection, passed: Passed[]): Connection {
     const tensorBytes = tensors.reduce((sum, { tensor }) => sum + bytesOf(tensor).length, 0);
     passed.push({ direction, kind, frameBytes: frame.length, tensorBytes });
   };
-  return {
-    id: connection.id,
-    remote: connection.remote,
-    get bytesSent() {
-      return connection.bytesSent;
-    },
-    get bytesReceived() {
-      return connection.bytesReceived;
-    },
+  return throughConnection(connection, {
     send: async (frame, signal) => {
       note('up', Uint8Array.from(Buffer.concat(frame)));
       await connection.send(frame, signal);
@@ -37,8 +29,5 @@ export function counting(connection: Connection, passed: Passed[]): Connection {
       if (frame) note('down', frame);
       return frame;
     },
-    boundInbound: (bytesMax) => connection.boundInbound(bytesMax),
-    close: (reason) => connection.close(reason),
-    [Symbol.asyncDispose]: () => connection.close(),
-  };
+  });
 }

@@ -3,8 +3,6 @@
 
 import { MessageChannel } from 'node:worker_threads';
 
-/** Smaller tensors are not kept to be written again: it costs more than it saves. */
-export const LARGE_BYTES_MIN = 1 << 16;
 /** Smaller buffers are left to the garbage collector. Of those that are larger some outlive its quick rounds. */
 const releasedBytesMin = 1 << 13;
 

@@ -1,7 +1,6 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
-import { LARGE_BYTES_MIN } from './release.ts';
-import { Residents, type Made } from './residents.ts';
+import { LARGE_BYTES_MIN, Residents, type Made } from './residents.ts';
 
 const large = LARGE_BYTES_MIN / 4;
 

@@ -9,7 +9,10 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { zeros } from '../../tensor/index.ts';
 import { toOrt } from './ort-tensor.ts';
-import { LARGE_BYTES_MIN, release } from './release.ts';
+import { release } from './release.ts';
+
+/** Smaller tensors are not kept to be written again: it costs more than it saves. */
+export const LARGE_BYTES_MIN = 1 << 16;
 
 interface Entry {
   readonly tensor: OrtTensor;

@@ -52,7 +52,7 @@ async function perform(
       return [fetched, core.get(request.share)];
     }
     case 'end-profile':
-      core.endProfile();
+      await core.endProfile();
       return [];
     case 'close':
       await core.close();

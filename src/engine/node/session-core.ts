@@ -168,8 +168,8 @@ export class SessionCore {
   }
 
   /** Writes what the sessions have profiled so far; they go on without. */
-  endProfile(): void {
-    this.#sessions.endProfile();
+  async endProfile(): Promise<void> {
+    await this.#sessions.endProfile();
   }
 
   /** Frees every session and forgets every tensor. */

@@ -47,8 +47,8 @@ export class SessionMaker {
   }
 
   /** Has every session write its profile; those that are made later write theirs when they are closed. */
-  endProfile(): void {
-    for (const session of this.#profiled) session.endProfiling();
+  async endProfile(): Promise<void> {
+    for (const session of this.#profiled) await this.#gate.through(async () => session.endProfiling());
     this.#profiled.clear();
   }
 

@@ -5,11 +5,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { OpenedData } from '../../data/index.ts';
-import type { Engine } from '../../engine/index.ts';
+import { type Engine, watchEngine } from '../../engine/index.ts';
 import type { EngineOptions } from '../../engine/node/index.ts';
 import { kindOfFrame } from '../../protocol/index.ts';
-import type { Connection, Listener } from '../../transport/index.ts';
-import { watchEngine } from '../run/watch-engine.ts';
+import { type Connection, type Listener, throughConnection } from '../../transport/index.ts';
 
 /** What is done in a span. */
 export type SpanKind = 'engine' | 'send' | 'receive' | 'data' | 'commit';
@@ -98,15 +97,7 @@ export class Recorder {
   }
 
   watchConnection(connection: Connection): Connection {
-    return {
-      id: connection.id,
-      remote: connection.remote,
-      get bytesSent() {
-        return connection.bytesSent;
-      },
-      get bytesReceived() {
-        return connection.bytesReceived;
-      },
+    return throughConnection(connection, {
       send: (frame, signal) => {
         const bytes = frame.reduce((sum, part) => sum + part.byteLength, 0);
         const name = (frame[0] && kindOfFrame(frame[0])) ?? 'frame';
@@ -124,10 +115,7 @@ export class Recorder {
           () => connection.receive(signal),
           (frame) => (frame ? { name: kindOfFrame(frame) ?? 'frame', bytes: frame.byteLength } : {}),
         ),
-      boundInbound: (bytesMax) => connection.boundInbound(bytesMax),
-      close: (reason) => connection.close(reason),
-      [Symbol.asyncDispose]: () => connection.close(),
-    };
+    });
   }
 
   /** The same records; loading a training batch is seen. */

@@ -1,8 +1,7 @@
 // How long a process takes for a step, and what it does in that time: its engine's share and its own thread's.
 
 import { performance } from 'node:perf_hooks';
-import type { Engine } from '../../engine/index.ts';
-import { watchEngine } from './watch-engine.ts';
+import { type Engine, watchEngine } from '../../engine/index.ts';
 
 /** Totals since the process started, at the end of a step. */
 export interface StepTimes {

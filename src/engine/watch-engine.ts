@@ -1,6 +1,6 @@
 // An engine of which every piece of work is seen by whoever times it.
 
-import type { Engine, LoadedGraph, Run } from '../../engine/index.ts';
+import type { Engine, LoadedGraph, Run } from './engine.ts';
 
 /** Does the work and returns what it gives; `name` says which. */
 export type Around = <T>(name: string, work: () => Promise<T>) => Promise<T>;
