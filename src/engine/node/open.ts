@@ -39,8 +39,8 @@ export interface EngineOptions {
   /** Bound on resident tensors and loaded files together, bytes; default half of the machine's memory. */
   readonly bytesMax?: number;
   /**
-   * Files in Chrome's trace format, one for each session, say when each operator ran. Their names begin with `prefix`, then `~` and the
-   * thread, the session's number, the microsecond of the machine's clock at which it began, its threads, and its graph.
+   * Files in Chrome's trace format, two for each session, say when each operator ran and when runs began (profiled.ts). Their names begin
+   * with `prefix`, then `~` and the thread.
    */
   readonly profile?: { readonly prefix: string; readonly until: AbortSignal } | undefined;
   /** When it aborts, the engine is closed. */

@@ -5,13 +5,14 @@ import { EngineError, messageOf } from '../../base/index.ts';
 import type { ExitGate } from './exit-gate.ts';
 import { LoweredSession } from './lowered.ts';
 import type { CoreSettings, GraphFile, LoweredFile } from './messages.ts';
+import { Profiled } from './profiled.ts';
 import { sessionOptions } from './session-options.ts';
 import { Trial } from './trial.ts';
 
 export class SessionMaker {
   readonly #settings: CoreSettings;
   readonly #gate: ExitGate;
-  readonly #profiled = new Set<InferenceSession>();
+  readonly #profiled = new Map<InferenceSession, Profiled>();
 
   constructor(settings: CoreSettings, gate: ExitGate) {
     this.#settings = settings;
@@ -26,14 +27,17 @@ export class SessionMaker {
     threads = this.#settings.threads,
   ): Promise<InferenceSession> {
     const { profilePrefix } = this.#settings;
-    const profile =
-      profilePrefix === undefined
-        ? {}
-        : { enableProfiling: true, profileFilePrefix: profileName(profilePrefix, name, threads) };
-    const options = { ...sessionOptions({ ...this.#settings, threads }, form), ...profile };
+    const profiled = profilePrefix === undefined ? undefined : new Profiled(profilePrefix, name, threads);
+    const options = {
+      ...sessionOptions({ ...this.#settings, threads }, form),
+      ...(profiled && { enableProfiling: true, profileFilePrefix: profiled.file }),
+    };
     try {
       const session = await this.#gate.through(() => InferenceSession.create(bytes, options));
-      if (profilePrefix !== undefined) this.#profiled.add(session);
+      if (profiled) {
+        profiled.watch(session);
+        this.#profiled.set(session, profiled);
+      }
       return session;
     } catch (cause) {
       throw loadError(name, cause);
@@ -42,13 +46,17 @@ export class SessionMaker {
 
   /** A session that still profiles writes its file. */
   async close(session: InferenceSession): Promise<void> {
+    this.#profiled.get(session)?.close();
     this.#profiled.delete(session);
     await this.#gate.through(() => session.release());
   }
 
   /** Has every session write its profile; those that are made later write theirs when they are closed. */
   async endProfile(): Promise<void> {
-    for (const session of this.#profiled) await this.#gate.through(async () => session.endProfiling());
+    for (const [session, profiled] of this.#profiled) {
+      await this.#gate.through(async () => session.endProfiling());
+      profiled.close();
+    }
     this.#profiled.clear();
   }
 
@@ -124,14 +132,6 @@ export class SessionMaker {
       throw error;
     }
   }
-}
-
-let profileCount = 0;
-
-/** What can be told of a session's profile only here stands in its file's name: when its clock started, in microseconds of the machine's. */
-function profileName(prefix: string, graph: string, threads: number): string {
-  const startUs = process.hrtime.bigint() / 1000n;
-  return `${prefix}~${profileCount++}~${startUs}~${threads}~${encodeURIComponent(graph)}~`;
 }
 
 // ONNX Runtime has no error codes in JavaScript; these words have stood in its messages for years.

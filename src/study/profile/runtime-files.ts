@@ -28,22 +28,26 @@ interface RuntimeEvent {
 }
 
 const kernelSuffix = '_kernel_time';
+const startsName = 'starts.json';
 
 /** What the sessions of all processes did between two moments. Throws DataError for a file that is none of theirs. */
 export async function readOperations(folder: string, fromUs: number, toUs: number): Promise<Operation[]> {
   const operations: Operation[] = [];
   for (const file of (await readdir(folder)).sort()) {
-    if (!file.includes('~')) continue;
-    const [process = '', thread = '', , startUs, threads, graph = ''] = file.split('~');
+    if (!file.endsWith('.json') || !file.includes('~') || file.endsWith(startsName)) continue;
+    const [process = '', thread = '', number, threads, graph = ''] = file.split('~');
     const about = {
       process: decodeURIComponent(process),
       thread,
       threads: Number(threads),
       graph: decodeURIComponent(graph),
     };
-    for (const event of await eventsIn(join(folder, file))) {
+    const events = await readJson<readonly RuntimeEvent[]>(join(folder, file));
+    const starts = join(folder, `${[process, thread, number, threads, graph].join('~')}~${startsName}`);
+    const clockUs = clockOf(events, await readJson<readonly number[]>(starts));
+    for (const event of events) {
       const name = nameOf(event);
-      const from = Number(startUs) + event.ts;
+      const from = clockUs + event.ts;
       const to = from + event.dur;
       if (name === undefined || to < fromUs || from > toUs) continue;
       const node = name === 'run' ? '' : event.name.slice(0, -kernelSuffix.length);
@@ -58,9 +62,15 @@ function nameOf({ cat, name, args }: RuntimeEvent): string | undefined {
   return cat === 'Node' && name.endsWith(kernelSuffix) ? args?.op_name : undefined;
 }
 
-async function eventsIn(path: string): Promise<readonly RuntimeEvent[]> {
+/** The machine's time at which a session's clock stood at 0: no run began before it was asked for, and one began at once. */
+function clockOf(events: readonly RuntimeEvent[], startsUs: readonly number[]): number {
+  const runs = events.filter((event) => nameOf(event) === 'run');
+  return startsUs.slice(0, runs.length).reduce((most, startUs, at) => Math.max(most, startUs - runs[at]!.ts), 0);
+}
+
+async function readJson<T>(path: string): Promise<T> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as RuntimeEvent[];
+    return JSON.parse(await readFile(path, 'utf8')) as T;
   } catch (cause) {
     throw new DataError('bad-data', `${path}: not a profile of ONNX Runtime: ${messageOf(cause)}`, { cause });
   }
