@@ -86,7 +86,12 @@ export class TimeoutError extends SeptumError {
 
 /** States what must hold if the program itself is right. Never used on data from a peer, a file or a user. */
 export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`internal: ${message}`);
+  if (!condition) throw defect(message);
+}
+
+/** What `assert` throws, for a check that is made so often that its words are put together only when it fails. */
+export function defect(message: string): Error {
+  return new Error(`internal: ${message}`);
 }
 
 /** An error's message, or the thing itself as text, for joining into another message. */

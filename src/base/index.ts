@@ -1,4 +1,5 @@
 export * from './abort-reason.ts';
+export * from './alarm.ts';
 export * from './bounded-queue.ts';
 export * from './clock.ts';
 export * from './deadline.ts';

@@ -33,7 +33,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
   try {
     for (const name of ['tls', 'ledger', 'commits'] as const)
       if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
-    const { network, sites, batch, segments, optimizer, serverThreads, profile } = flags;
+    const { network, sites, batch, segments, optimizer, serverThreads, provider, profile } = flags;
     const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
     const options: BenchOptions = {
@@ -43,6 +43,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       segments,
       optimizer,
       serverThreads,
+      provider,
       profileFile,
       steps: flags.steps ?? usual.steps,
       warmUp: flags.warmUp ?? usual.warmUp,
@@ -76,6 +77,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
         batch,
         segments,
         optimizer,
+        provider: provider ?? 'cpu',
         steps: options.steps,
         warmUp: options.warmUp,
         machine,
@@ -92,7 +94,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
 export function benchUncut(flags: BenchUncutFlags): Promise<number> {
   return underParent(async (tell) => {
     const planned = planOf(await readStudy(flags.study));
-    tell({ kind: 'uncut', samplesPerSecond: await uncutSpeed(planned, flags.warmUp, flags.steps) });
+    tell({ kind: 'uncut', samplesPerSecond: await uncutSpeed(planned, flags.warmUp, flags.steps, flags.provider) });
   });
 }
 

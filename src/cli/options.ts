@@ -1,6 +1,7 @@
 // What options mean, shared by the commands. A value that is not understood is bad usage.
 
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Provider } from '../engine/index.ts';
 
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
@@ -31,4 +32,10 @@ export function hostAndPort(text: string): { host: string; port: number } {
   const port = Number(found?.[2]);
   if (!found?.[1] || port > 65_535) throw new InvalidArgumentError('expected HOST:PORT, like 127.0.0.1:7700');
   return { host: found[1], port };
+}
+
+/** What computes; the default is the CPU, on which graphs are lowered. */
+export function providerOption(): Option {
+  const names: readonly Provider[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
+  return new Option('--provider <name>', 'ONNX Runtime’s execution provider (default: cpu)').choices(names);
 }

@@ -67,6 +67,7 @@ function serveOptions(study: Study, flags: ServerFlags, signal: AbortSignal): Se
     stateDir: flags.state,
     ...(flags.listen ? { listen: flags.listen } : {}),
     threads: flags.threads,
+    provider: flags.provider,
     timeoutMs: flags.timeout ?? 60_000,
     signal,
   };

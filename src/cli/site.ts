@@ -84,6 +84,7 @@ async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakeP
     skipBad: flags.skipBad,
     stateDir: flags.state,
     threads: flags.threads,
+    provider: flags.provider,
     timeoutMs: flags.timeout ?? 60_000,
     signal,
   };

@@ -5,31 +5,44 @@ import type { Graph } from '../onnx/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Engine, LoadedGraph, Run } from './engine.ts';
 
+/** What of a graph's run stays at the engine, under names with `scope` before them. */
+export type Bind = (graph: Graph, scope: string) => Required<Pick<Run, 'resident' | 'keep'>>;
+
 interface Entry {
   readonly graph: Graph;
   readonly loaded: LoadedGraph;
   readonly inputs: ReadonlySet<string>;
+  /** By scope: they are asked for at every step. */
+  readonly bindings: Map<string, ReturnType<Bind>>;
 }
 
 /** Loaded graphs. Feeds that a graph has no input for are left out, so that one set of feeds serves every variant of a graph. */
 export class GraphTable<Name extends string> {
   readonly #entries: ReadonlyMap<Name, Entry>;
 
-  private constructor(entries: ReadonlyMap<Name, Entry>) {
+  readonly #bind: Bind;
+
+  private constructor(entries: ReadonlyMap<Name, Entry>, bind: Bind) {
     this.#entries = entries;
+    this.#bind = bind;
   }
 
   /** Loads the graphs in order. Throws EngineError `load-failed` or `unsupported-operator`. */
-  static async load<Name extends string>(engine: Engine, graphs: ReadonlyMap<Name, Graph>): Promise<GraphTable<Name>> {
+  static async load<Name extends string>(
+    engine: Engine,
+    graphs: ReadonlyMap<Name, Graph>,
+    bind: Bind,
+  ): Promise<GraphTable<Name>> {
     const entries = new Map<Name, Entry>();
     for (const [name, graph] of graphs) {
       entries.set(name, {
         graph,
         loaded: await engine.load(graph),
         inputs: new Set(graph.inputs.map((input) => input.name)),
+        bindings: new Map(),
       });
     }
-    return new GraphTable(entries);
+    return new GraphTable(entries, bind);
   }
 
   /** The graph of that name. Throws EngineError `bad-graph` when it is not in the table. */
@@ -37,15 +50,23 @@ export class GraphTable<Name extends string> {
     return this.#entry(name).graph;
   }
 
-  /** A run of the graph of that name. */
-  run(name: Name, feeds: Readonly<Record<string, Tensor>>, binding: Pick<Run, 'resident' | 'keep' | 'fetch'>): Run {
-    return { graph: this.#entry(name).loaded, feeds: this.feeds(name, feeds), ...binding };
+  /** A run of the graph of that name on the tensors of a scope. */
+  run(name: Name, scope: string, feeds: Readonly<Record<string, Tensor>>, fetch: readonly string[]): Run {
+    const { graph, loaded, bindings } = this.#entry(name);
+    let binding = bindings.get(scope);
+    if (!binding) {
+      binding = this.#bind(graph, scope);
+      bindings.set(scope, binding);
+    }
+    return { graph: loaded, feeds: this.feeds(name, feeds), resident: binding.resident, keep: binding.keep, fetch };
   }
 
   /** Those of the feeds that the graph of that name has inputs for. */
   feeds(name: Name, feeds: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
     const { inputs } = this.#entry(name);
-    return Object.fromEntries(Object.entries(feeds).filter(([input]) => inputs.has(input)));
+    const own: Record<string, Tensor> = {};
+    for (const input in feeds) if (inputs.has(input)) own[input] = feeds[input] as Tensor;
+    return own;
   }
 
   #entry(name: Name): Entry {

@@ -22,9 +22,9 @@ export interface Exchange {
   /** Whether the message carries the SHA-256 of its tensors. */
   readonly digest: boolean;
   /** The records that the message is about, where it is about records: a range of the epoch's order, or of the part's rows. */
-  readonly records?: { readonly from: number; readonly count: number };
+  readonly records?: { readonly from: number; readonly count: number } | undefined;
   /** The site's batch, where the message belongs to one. */
-  readonly batch?: Batch;
+  readonly batch?: Batch | undefined;
 }
 
 const segmentParts = ['segment', 'head'] as const;
@@ -98,19 +98,46 @@ function leastLabel({ network }: Plan): Pick<TensorSpec, 'atLeast'> {
   return network.loss === 'rmsle' ? { atLeast: 0 } : {};
 }
 
+function memoized<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = make();
+    known.set(key, value);
+  }
+  return value;
+}
+
+const none: readonly TensorSpec[] = [];
+
 /** What a line says beside its direction and kind, where it says it. */
 type About = Partial<Omit<Exchange, 'direction' | 'kind'>>;
 
 /** Makes the lines of one plan's scripts. */
 export class Lines {
   readonly #plan: Plan;
+  /** What activations of so many records are made of, by part and records: a study has few sizes and many steps. */
+  readonly #activations: Map<number, readonly TensorSpec[]>[] = [];
+  readonly #cuts = new Map<number, readonly TensorSpec[]>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
   }
 
   line(direction: Direction, kind: MessageKind, about: About): Exchange {
-    return { direction, kind, epoch: 0, step: 0, part: 0, chunk: 0, tensors: [], scalars: 0, digest: false, ...about };
+    const { epoch = 0, step = 0, part = 0, chunk = 0, tensors = none, scalars = 0, digest = false } = about;
+    return {
+      direction,
+      kind,
+      epoch,
+      step,
+      part,
+      chunk,
+      tensors,
+      scalars,
+      digest,
+      records: about.records,
+      batch: about.batch,
+    };
   }
 
   census(): Exchange {
@@ -133,17 +160,28 @@ export class Lines {
     return this.line('down', 'pooled', { tensors, scalars: 1 });
   }
 
-  cut(records: number): TensorSpec {
-    return { name: 'cut', dtype: 'float32', dims: [records, ...this.#plan.network.cutDims] };
+  /** The activations of records, or their gradient, and nothing else. */
+  cut(records: number): readonly TensorSpec[] {
+    return memoized(this.#cuts, records, () => [this.#cut(records)]);
   }
 
-  trunkOutput(records: number): TensorSpec {
-    return { name: 'output', dtype: 'float32', dims: [records, ...(this.#plan.network.trunkOutputDims ?? [])] };
+  trunkOutput(records: number): readonly TensorSpec[] {
+    return [{ name: 'output', dtype: 'float32', dims: [records, ...(this.#plan.network.trunkOutputDims ?? [])] }];
   }
 
   /** Activations; with the labels at the server also labels, and outside training each record's group. */
   activations(part: number, records: number, about: About): Exchange {
-    const tensors = [this.cut(records)];
+    return this.line('up', 'activations', { ...about, part, tensors: this.ofActivations(part, records) });
+  }
+
+  /** What such a message carries. */
+  ofActivations(part: number, records: number): readonly TensorSpec[] {
+    const known = (this.#activations[part] ??= new Map());
+    return memoized(known, records, () => this.#ofActivations(part, records));
+  }
+
+  #ofActivations(part: number, records: number): readonly TensorSpec[] {
+    const tensors = [this.#cut(records)];
     if (this.#plan.choices.labels === 'server') {
       tensors.push(
         this.#plan.task.kind === 'classification'
@@ -152,7 +190,11 @@ export class Lines {
       );
       if (part !== 0) tensors.push({ name: 'groups', dtype: 'int32', dims: [records], below: 0x7fffffff });
     }
-    return this.line('up', 'activations', { ...about, part, tensors });
+    return tensors;
+  }
+
+  #cut(records: number): TensorSpec {
+    return { name: 'cut', dtype: 'float32', dims: [records, ...this.#plan.network.cutDims] };
   }
 
   gradients(

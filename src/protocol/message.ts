@@ -52,21 +52,9 @@ export interface Message {
 
 /** A message with everything that is not given left zero or empty. */
 export function message(kind: MessageKind, fields: Partial<Omit<Message, 'kind'>> = {}): Message {
-  return {
-    kind,
-    sequence: 0,
-    epoch: 0,
-    step: 0,
-    part: 0,
-    chunk: 0,
-    scalars: [],
-    tensors: [],
-    site: '',
-    plan: '',
-    text: '',
-    digest: '',
-    ...fields,
-  };
+  const { sequence = 0, epoch = 0, step = 0, part = 0, chunk = 0, scalars = [], tensors = [] } = fields;
+  const { site = '', plan = '', text = '', digest = '' } = fields;
+  return { kind, sequence, epoch, step, part, chunk, scalars, tensors, site, plan, text, digest };
 }
 
 /** The declared name, type and dimensions of a tensor in a message. */

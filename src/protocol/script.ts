@@ -130,21 +130,25 @@ function* trainingEpoch(
 
 /** `first`: records of the server step before this batch's. */
 function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch, first = 0): Generator<Exchange> {
-  const about = { epoch, step: batch.step, records: { from: batch.from, count: batch.count }, batch };
+  const { step } = batch;
   if (plan.choices.labels === 'site') {
+    const about = { epoch, step, records: { from: batch.from, count: batch.count }, batch };
     yield lines.activations(0, batch.count, about);
-    yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors: [lines.trunkOutput(batch.count)] });
-    yield lines.line('up', 'output-gradient', { ...about, tensors: [lines.trunkOutput(batch.count)] });
-    yield lines.line('down', 'cut-gradient', { ...about, tensors: [lines.cut(batch.count)] });
+    yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors: lines.trunkOutput(batch.count) });
+    yield lines.line('up', 'output-gradient', { ...about, tensors: lines.trunkOutput(batch.count) });
+    yield lines.line('down', 'cut-gradient', { ...about, tensors: lines.cut(batch.count) });
   } else {
-    const pieces = piecesOf(plan, first, batch.count).map(({ from, count }, chunk) => ({
-      ...about,
-      chunk,
-      records: { from: batch.from + from, count },
-    }));
-    for (const piece of pieces) yield lines.activations(0, piece.records.count, piece);
-    for (const piece of pieces)
-      yield lines.line('down', 'cut-gradient', { ...piece, scalars: 1, tensors: [lines.cut(piece.records.count)] });
+    const pieces = piecesOf(plan, first, batch.count);
+    for (const [chunk, { from, count }] of pieces.entries()) {
+      const records = { from: batch.from + from, count };
+      const tensors = lines.ofActivations(0, count);
+      yield lines.line('up', 'activations', { epoch, step, chunk, records, batch, tensors });
+    }
+    for (const [chunk, { from, count }] of pieces.entries()) {
+      const records = { from: batch.from + from, count };
+      const tensors = lines.cut(count);
+      yield lines.line('down', 'cut-gradient', { epoch, step, chunk, records, batch, scalars: 1, tensors });
+    }
   }
   if (plan.choices.segments === 'mirrored')
     yield lines.gradients('up', 'parameter-gradient', epoch, batch.step, segmentsOf(plan), batch);
@@ -162,7 +166,7 @@ function* evaluation(plan: Plan, lines: Lines, epoch: number, part: number, reco
     const about = { epoch, part, chunk, records: { from, count } };
     yield lines.activations(part, count, about);
     if (plan.choices.labels === 'site')
-      yield lines.line('down', 'trunk-output', { ...about, tensors: [lines.trunkOutput(count)] });
+      yield lines.line('down', 'trunk-output', { ...about, tensors: lines.trunkOutput(count) });
     else if (chunk % CHUNKS_UNACKNOWLEDGED === CHUNKS_UNACKNOWLEDGED - 1)
       yield lines.line('down', 'acknowledge', about);
   }

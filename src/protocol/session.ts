@@ -4,7 +4,7 @@
 //
 // Order: `accept` and `compose` advance the same cursor. An error leaves it where it was.
 
-import { assert, ProtocolError, sha256Hex } from '../base/index.ts';
+import { defect, ProtocolError, sha256Hex } from '../base/index.ts';
 import { bytesOf, type Tensor } from '../tensor/index.ts';
 import type { Direction, Exchange } from './lines.ts';
 import { message, type Message, type MessageKind, type TensorSpec } from './message.ts';
@@ -53,21 +53,19 @@ export class Session {
   /** The next message to send, and the cursor moves on. The values must fit the line: that is the caller's contract. */
   compose(kind: MessageKind, values: Values = {}): Message {
     const line = this.expected;
-    assert(
-      line?.direction === this.#outbound && line.kind === kind,
-      `the script expects ${describe(line)}, not to send ${kind}`,
-    );
+    if (line?.direction !== this.#outbound || line.kind !== kind)
+      throw defect(`the script expects ${describe(line)}, not to send ${kind}`);
     const tensors = line.tensors.map((spec) => {
       const value = values.tensors?.[spec.name];
-      assert(
-        value && fits(value, spec),
+      if (value && fits(value, spec)) return { name: spec.name, tensor: value };
+      throw defect(
         `${kind}: tensor ${spec.name} is ${value ? shape(value) : 'missing'}, the script has ${shape(spec)}`,
       );
-      return { name: spec.name, tensor: value };
     });
     const scalars = values.scalars ?? [];
-    assert(scalars.length === line.scalars, `${kind}: ${scalars.length} scalars, the script has ${line.scalars}`);
-    assert(line.digest === (values.digest !== undefined), `${kind}: digest`);
+    if (scalars.length !== line.scalars)
+      throw defect(`${kind}: ${scalars.length} scalars, the script has ${line.scalars}`);
+    if (line.digest !== (values.digest !== undefined)) throw defect(`${kind}: digest`);
     const { epoch, step, part, chunk } = line;
     const composed = message(kind, {
       sequence: this.#position,

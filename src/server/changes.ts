@@ -1,13 +1,13 @@
 // Tells all who wait that something is no longer as it was. What it is each of them looks up, and waits again if it is not what it needs.
 
-import type { Clock } from '../base/index.ts';
+import { Alarm, type Clock } from '../base/index.ts';
 
 export class Changes {
-  readonly #clock: Clock;
+  readonly #alarm: Alarm;
   #waiting: (() => void)[] = [];
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#alarm = new Alarm(clock, () => this.tell());
   }
 
   /** Resolves at the next `tell`. */
@@ -15,20 +15,23 @@ export class Changes {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Resolves at the next `tell`, or after `ms` milliseconds. */
+  /** Resolves at the next `tell`, or after `ms` milliseconds, when all who wait are told. */
   nextWithin(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#clock.setTimer(ms, resolve);
-      this.#waiting.push(() => {
-        cancel();
-        resolve();
-      });
-    });
+    this.#alarm.within(ms);
+    return this.next();
   }
 
   tell(): void {
+    this.#alarm.lift();
+    if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
+  }
+
+  /** The last `tell`: nobody may wait for a time after it. */
+  close(): void {
+    this.tell();
+    this.#alarm.close();
   }
 }

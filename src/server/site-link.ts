@@ -208,7 +208,7 @@ export class ServerSiteLink {
   stop(reason: unknown, told: ProtocolError): void {
     this.#farewell = told;
     this.#stopped.abort(reason);
-    this.#changes.tell();
+    this.#changes.close();
   }
 
   /**
@@ -254,13 +254,16 @@ export class ServerSiteLink {
     const { clock, timeoutMs, site } = this.#options;
     const { signal } = this.#stopped;
     const frame = encodeMessage(sent);
-    await withDeadline(
-      (ended) => connection.send(frame, ended),
-      timeoutMs,
-      `site ${site} reads nothing`,
-      clock,
-      signal,
-    );
+    signal.throwIfAborted();
+    if (!connection.trySend(frame)) {
+      await withDeadline(
+        (ended) => connection.send(frame, ended),
+        timeoutMs,
+        `site ${site} reads nothing`,
+        clock,
+        signal,
+      );
+    }
     this.#quietSince = clock.nowMs();
   }
 

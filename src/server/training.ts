@@ -114,14 +114,14 @@ export class Training {
     records: number,
     place: StepPlace,
   ): Promise<readonly Computed[]> {
-    const masks = this.#masks([one], place);
+    const masks = Object.entries(this.#masks([one], place));
     const computed: Computed[] = [];
     for (const { from, count } of piecesOf(this.options.plan, first, one.batch.count)) {
-      const { cut, labels } = await this.#activations(one.site);
-      const weight = this.lossWeights(labels?.data as Int32Array | Float32Array, records);
-      const own = Object.entries(masks).map(([name, mask]) => [name, cloneTensor(rowsOf(mask, from, count))]);
-      const rows = { cut, labels, weight: cloneTensor(weight), ...Object.fromEntries(own) };
-      const results = step.add(rows as Record<string, Tensor>);
+      const [cut, labels] = (await this.#activations(one.site)) as [Tensor, Tensor];
+      const weight = this.lossWeights(labels.data as Int32Array | Float32Array, records);
+      const rows: Record<string, Tensor> = { cut, labels, weight: cloneTensor(weight) };
+      for (const [name, mask] of masks) rows[name] = cloneTensor(rowsOf(mask, from, count));
+      const results = step.add(rows);
       results.catch(() => undefined); // Seen by whoever answers the site.
       computed.push({ weight, results });
     }
@@ -145,10 +145,10 @@ export class Training {
     return own;
   }
 
-  /** Takes a training batch's activations from a site. */
-  async #activations(site: number): Promise<Record<string, Tensor>> {
+  /** Takes a training batch's activations from a site: the cut and, with the labels at the server, the labels, as the script has them. */
+  async #activations(site: number): Promise<readonly Tensor[]> {
     const { message } = await this.link(site).receive('activations');
-    return Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor]));
+    return message.tensors.map(({ tensor }) => tensor);
   }
 
   /** The trunk's dropout masks for these batches' records. */
@@ -167,7 +167,7 @@ export class Training {
     const parts = slices(batches);
     const records = parts.reduce((sum, { count }) => sum + count, 0);
     const cuts: Tensor[] = [];
-    for (const { site } of batches) cuts.push((await this.#activations(site))['cut'] as Tensor);
+    for (const { site } of batches) cuts.push((await this.#activations(site))[0] as Tensor);
     const feeds = { cut: joinRows(cuts), hyper, ...this.#masks(batches, place) };
     const output = await trunk.forward(scope, feeds);
     await Promise.all(

@@ -2,6 +2,7 @@
 // it mirrors. A scope names a replica's tensors at the engine.
 
 import { type Engine, GraphTable, type Run } from '../engine/index.ts';
+import type { Graph } from '../onnx/index.ts';
 import { type PartLayout, stateTensors } from '../protocol/index.ts';
 import { bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
 import type { Tensor } from '../tensor/index.ts';
@@ -32,11 +33,15 @@ export class TrunkRunner {
   readonly #engine: Engine;
   readonly #study: CompiledStudy;
   readonly #graphs: GraphTable<GraphName>;
+  /** What comes back of a step: each record's loss and, but in `detached`, cut gradient. */
+  readonly #ofStep: readonly string[];
 
   private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>) {
     this.#engine = engine;
     this.#study = study;
     this.#graphs = graphs;
+    const { 'trunk-step': step } = study.graphs;
+    this.#ofStep = (step?.outputs ?? []).map(({ name }) => name).filter((name) => !name.endsWith('.next'));
   }
 
   /** Loads the server's graphs: the trunk's and, with `mirrored`, the updates of its copies. */
@@ -44,8 +49,9 @@ export class TrunkRunner {
     const names = (Object.keys(study.graphs) as GraphName[]).filter(
       (name) => name.startsWith('trunk') || (mirrored && name.endsWith('-update')),
     );
-    const graphs = await GraphTable.load(engine, new Map(names.map((name) => [name, graphOf(study, name)])));
-    return new TrunkRunner(engine, study, graphs);
+    const graphs = new Map(names.map((name) => [name, graphOf(study, name)]));
+    const bind = (graph: Graph, scope: string) => bindingsOf(graph, study.kept.trunk, scope);
+    return new TrunkRunner(engine, study, await GraphTable.load(engine, graphs, bind));
   }
 
   /**
@@ -53,9 +59,7 @@ export class TrunkRunner {
    * hyper, target. What the graph has no input for is left out.
    */
   begin(scope: string, feeds: Tensors): TrunkStep {
-    const hasGradient = graphOf(this.#study, 'trunk-step').outputs.some(({ name }) => name === 'cut.gradient');
-    const fetch = hasGradient ? ['loss', 'cut.gradient'] : ['loss'];
-    const run = this.#engine.begin(this.#run('trunk-step', scope, feeds, fetch));
+    const run = this.#engine.begin(this.#run('trunk-step', scope, feeds, this.#ofStep));
     return {
       add: async (rows) => {
         const results = await run.add(this.#graphs.feeds('trunk-step', rows), { transfer: true });
@@ -126,10 +130,7 @@ export class TrunkRunner {
   }
 
   #run(name: GraphName, scope: string, feeds: Tensors, fetch: readonly string[]): Run {
-    return this.#graphs.run(name, feeds, {
-      ...bindingsOf(this.#graphs.graph(name), this.#study.kept.trunk, scope),
-      fetch,
-    });
+    return this.#graphs.run(name, scope, feeds, fetch);
   }
 }
 

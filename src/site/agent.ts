@@ -171,6 +171,7 @@ export class SiteAgent {
   }
 
   async #follow(line: Exchange): Promise<void> {
+    if (line.kind !== 'activations' || !line.batch) await this.#joined?.training.learned();
     switch (line.kind) {
       case 'census':
         return this.#link.send('census', { tensors: censusOf(this.#options.data, this.#plan) });

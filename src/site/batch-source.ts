@@ -3,8 +3,8 @@
 
 import type { OpenedData, Records } from '../data/index.ts';
 import { type Batch, epochOrder, type Plan, type Schedule } from '../protocol/index.ts';
-import { type CompiledStudy, dropoutMasks, masksOf } from '../split/index.ts';
-import { type Tensor, tensor } from '../tensor/index.ts';
+import { type CompiledStudy, dropoutMasks, type MaskSpec, masksOf } from '../split/index.ts';
+import { type Tensor, zeros } from '../tensor/index.ts';
 
 /** A batch, ready for its forward pass. */
 export interface LoadedBatch {
@@ -19,19 +19,19 @@ export interface LoadedBatch {
 
 export class BatchSource {
   readonly #plan: Plan;
-  readonly #study: CompiledStudy;
   readonly #index: number;
   readonly #data: OpenedData;
   readonly #schedule: Schedule;
+  readonly #masks: readonly MaskSpec[];
   #order: { epoch: number; rows: Int32Array } | undefined;
   #ahead: { key: string; batch: Promise<LoadedBatch> } | undefined;
 
   constructor(plan: Plan, study: CompiledStudy, index: number, data: OpenedData, schedule: Schedule) {
     this.#plan = plan;
-    this.#study = study;
     this.#index = index;
     this.#data = data;
     this.#schedule = schedule;
+    this.#masks = [...masksOf(study, 'segment'), ...masksOf(study, 'head')];
   }
 
   /** The site's batches of an epoch. */
@@ -60,17 +60,11 @@ export class BatchSource {
 
   /** The labels of records as they travel: class index int32, or target float32. */
   labels(records: Records, rows: Int32Array): Tensor {
-    return this.#plan.task.kind === 'classification'
-      ? tensor(
-          'int32',
-          [rows.length],
-          Int32Array.from(rows, (row) => records.labels[row] ?? -1),
-        )
-      : tensor(
-          'float32',
-          [rows.length],
-          Float32Array.from(rows, (row) => records.labels[row] ?? Number.NaN),
-        );
+    const classes = this.#plan.task.kind === 'classification';
+    const labels = zeros(classes ? 'int32' : 'float32', [rows.length]);
+    const none = classes ? -1 : Number.NaN;
+    for (let at = 0; at < rows.length; at++) labels.data[at] = records.labels[rows[at] as number] ?? none;
+    return labels;
   }
 
   #start(epoch: number, next: Batch): void {
@@ -86,8 +80,7 @@ export class BatchSource {
       this.#order = { epoch, rows: epochOrder(seed, this.#index, epoch, records.count) };
     const rows = this.#order.rows.slice(batch.from, batch.from + batch.count);
     const augmenting = { studySeed: seed, siteIndex: this.#index, epoch, batchIndex: batch.index };
-    const specs = [...masksOf(this.#study, 'segment'), ...masksOf(this.#study, 'head')];
-    const masks = dropoutMasks(seed, specs, [{ place: [this.#index, epoch, batch.index], rows: batch.count }]);
+    const masks = dropoutMasks(seed, this.#masks, [{ place: [this.#index, epoch, batch.index], rows: batch.count }]);
     return { batch, epoch, x: await records.load(rows, augmenting), masks, labels: this.labels(records, rows) };
   }
 }

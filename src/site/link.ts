@@ -84,7 +84,9 @@ export class SiteLink {
     const connection = this.#connection ?? (await this.#open());
     const composed = session.compose(kind, values);
     try {
-      await connection.send(encodeMessage(composed), signal);
+      const frame = encodeMessage(composed);
+      signal.throwIfAborted();
+      if (!connection.trySend(frame)) await connection.send(frame, signal);
     } catch (error) {
       await this.#lost((await this.#partingWord(connection)) ?? error);
       await this.#open();

@@ -25,6 +25,8 @@ export class SegmentRunner {
   readonly #clock: Clock;
   /** Milliseconds of computing on batches and rows so far. */
   computedMs = 0;
+  #calls = 0;
+  #busySince = 0;
 
   private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>, clock: Clock) {
     this.#engine = engine;
@@ -36,9 +38,10 @@ export class SegmentRunner {
   /** Loads the site's graphs and puts the starting state at the engine. */
   static async open(engine: Engine, study: CompiledStudy, state: Tensors, clock: Clock): Promise<SegmentRunner> {
     const names = (Object.keys(study.graphs) as GraphName[]).filter((name) => !name.startsWith('trunk'));
-    const graphs = await GraphTable.load(engine, new Map(names.map((name) => [name, graphOf(study, name)])));
+    const graphs = new Map(names.map((name) => [name, graphOf(study, name)]));
+    const table = await GraphTable.load(engine, graphs, (graph) => bindingsOf(graph, study.kept.segment));
     await engine.put(state);
-    return new SegmentRunner(engine, study, graphs, clock);
+    return new SegmentRunner(engine, study, table, clock);
   }
 
   /** The activations of a training batch, float32 [N, …cut]. Keeps what `backward` needs; dropout masks by input name. */
@@ -71,15 +74,16 @@ export class SegmentRunner {
    * gradient away from the caller.
    */
   async learn(x: Tensor, masks: Tensors, cutGradient: Tensor, hyper: Tensor): Promise<void> {
-    const runs = [this.#backward(x, masks, cutGradient)];
-    for (const part of this.parts) runs.push(this.#run(`${part}-update`, { hyper }));
-    await this.#timed(() => this.#engine.runAll(runs));
+    const learn = this.#run('segment-learn', { x, ...masks, 'cut.gradient': cutGradient, hyper });
+    const head = this.#study.parts.head ? [this.#run('head-update', { hyper })] : [];
+    await this.#timed(() => this.#engine.runAll([{ ...learn, transfer: true }, ...head]));
   }
 
   /** Backward pass without an update: the gradients of all parameters at the site. Takes batch and gradient away as `learn` does. */
   async gradients(x: Tensor, masks: Tensors, cutGradient: Tensor): Promise<Record<string, Tensor>> {
     return this.#timed(async () => {
-      await this.#engine.run(this.#backward(x, masks, cutGradient));
+      const backward = this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient });
+      await this.#engine.run({ ...backward, transfer: true });
       return this.#engine.get(this.#gradientNames());
     });
   }
@@ -118,18 +122,16 @@ export class SegmentRunner {
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<T> {
-    const since = this.#clock.nowMs();
-    const result = await work();
-    this.computedMs += this.#clock.nowMs() - since;
-    return result;
-  }
-
-  #backward(x: Tensor, masks: Tensors, cutGradient: Tensor): Run {
-    return { ...this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient }), transfer: true };
+    if (this.#calls++ === 0) this.#busySince = this.#clock.nowMs();
+    try {
+      return await work();
+    } finally {
+      if (--this.#calls === 0) this.computedMs += this.#clock.nowMs() - this.#busySince;
+    }
   }
 
   #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = []): Run {
-    return this.#graphs.run(name, feeds, { ...bindingsOf(this.#graphs.graph(name), this.#study.kept.segment), fetch });
+    return this.#graphs.run(name, '', feeds, fetch);
   }
 }
 

@@ -44,6 +44,8 @@ export class SiteTraining {
   /** `turns`: server steps of the epoch before the turn, less the site's own. */
   #stepsBefore = 0;
   #loss = { sum: 0, records: 0 };
+  /** The update by the last cut gradient. */
+  #learning: Promise<void> = Promise.resolve();
   /** Updates of the segment so far: Adam's t. */
   updates = 0;
 
@@ -59,6 +61,7 @@ export class SiteTraining {
     if (line.chunk === 0) {
       this.#current = await batches.take(line.epoch, batch);
       this.#cut = await segment.forward(this.#current.x, this.#current.masks);
+      await this.#learning;
     }
     const { labels } = this.#current as LoadedBatch;
     const [from, count] = placeIn(batch, line);
@@ -93,7 +96,7 @@ export class SiteTraining {
       throw new ProtocolError('bad-field', 'trunk-output: its records are not those of the step');
   }
 
-  /** Takes the cut gradient or the next piece of it; the last one makes the segment learn. */
+  /** Takes the cut gradient or the next piece of it; the last one makes the segment begin to learn. */
   async cutGradient(): Promise<void> {
     const { plan, link, segment } = this.#options;
     const { message, line } = await link.receive('cut-gradient');
@@ -108,7 +111,14 @@ export class SiteTraining {
       return;
     }
     const { step, scale } = this.#placeOf(current);
-    await segment.learn(current.x, current.masks, gradient, this.#hyper(step, scale));
+    // Not waited for: the next batch's forward pass is in the engine's queue by the time that this ends.
+    this.#learning = segment.learn(current.x, current.masks, gradient, this.#hyper(step, scale));
+    this.#learning.catch(() => undefined); // `learned` rejects with it.
+  }
+
+  /** Resolves when the segment has learnt from all gradients that came. Rejects with what went wrong. */
+  learned(): Promise<void> {
+    return this.#learning;
   }
 
   /** Sends the gradient of the trunk's output, or with `mirrored` those of the parameters at the site. */

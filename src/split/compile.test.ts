@@ -18,13 +18,21 @@ const studies = [
 describe.each(studies)('$name', ({ name, options, loss, task }) => {
   const network = namedNetwork(name, options);
 
-  it.each(['server', 'site'] as const)('compiles into valid graphs with the labels at the %s', (labels) => {
-    const choices = { when: 'live', labels, segments: 'mirrored' } as const;
+  it.each([
+    ['server', 'mirrored'],
+    ['server', 'private'],
+    ['site', 'mirrored'],
+    ['site', 'average'],
+  ] as const)('compiles into valid graphs with the labels at the %s and segments %s', (labels, segments) => {
+    const choices = { when: 'live', labels, segments } as const;
     const study = compileStudy({ network, choices, loss, task, optimizer: sgd });
-    const expected = graphNames.filter((graph) =>
-      labels === 'server'
-        ? !graph.startsWith('head') && !/trunk-(forward|backward)/.test(graph)
-        : graph !== 'trunk-step',
+    const apart = segments === 'mirrored' ? /^segment-learn$/ : /^segment-(backward|update)$/;
+    const expected = graphNames.filter(
+      (graph) =>
+        !apart.test(graph) &&
+        (labels === 'server'
+          ? !graph.startsWith('head') && !/trunk-(forward|backward)/.test(graph)
+          : graph !== 'trunk-step'),
     );
     expect(Object.keys(study.graphs).sort()).toEqual([...expected].sort());
     for (const graph of Object.values(study.graphs)) validate(graph);
@@ -37,6 +45,14 @@ describe.each(studies)('$name', ({ name, options, loss, task }) => {
       network.parameters.map((parameter) => parameter.name),
     );
   });
+});
+
+it('compiles VGG-19 within 3 seconds', () => {
+  const network = namedNetwork('vgg19', {});
+  const since = performance.now();
+  const choices = { when: 'live', labels: 'server', segments: 'private' } as const;
+  compileStudy({ network, choices, loss: 'binary-cross-entropy', task: classification, optimizer: sgd });
+  expect(performance.now() - since).toBeLessThan(3000);
 });
 
 it('keeps what is dear to compute and recomputes the rest', () => {

@@ -36,6 +36,7 @@ export interface CompileSettings {
 export const graphNames = [
   'segment-forward',
   'segment-evaluate',
+  'segment-learn',
   'segment-backward',
   'segment-update',
   'trunk-step',
@@ -113,14 +114,16 @@ export function compileStudy(settings: CompileSettings): CompiledStudy {
   let keptSegment: readonly string[] = [];
   let keptTrunk: readonly string[] = [];
   if (choices.when !== 'detached') {
-    const both = forwardAndBackward(
-      segment,
-      { name: 'x', dims: network.inputDims, gradient: false },
-      { name: 'cut', dims: cutDims },
-    );
+    const x = { name: 'x', dims: network.inputDims, gradient: false };
+    const summed = choices.segments === 'mirrored';
+    const both = forwardAndBackward(segment, x, { name: 'cut', dims: cutDims }, summed ? 'gradients' : settings);
     graphs['segment-forward'] = both.forward;
-    graphs['segment-backward'] = both.backward;
-    graphs['segment-update'] = updateGraph('segment-update', segment, settings);
+    if (summed) {
+      graphs['segment-backward'] = both.backward;
+      graphs['segment-update'] = updateGraph('segment-update', segment, settings);
+    } else {
+      graphs['segment-learn'] = { ...both.backward, name: 'segment-learn' };
+    }
     keptSegment = both.kept;
   }
   if (head && trunkOutputDims) {
@@ -186,12 +189,15 @@ interface Side {
   readonly dims: readonly number[];
 }
 
-/** A part whose gradient arrives from outside: its forward graph, its backward graph (with the update when `update` is given), and what stays between. */
+/**
+ * A part whose gradient arrives from outside: its forward graph, its backward graph with the update in it or (`gradients`) its gradients put
+ * out, and what stays between. Gradients of a part without one of its input, which is a site's, are added up over records in float64.
+ */
 function forwardAndBackward(
   part: Part,
   input: Side & { readonly gradient: boolean },
   output: Side,
-  update?: CompileSettings,
+  update: CompileSettings | 'gradients',
 ): { forward: Graph; backward: Graph; kept: readonly string[] } {
   const builder = new GraphBuilder(part.part);
   const from = builder.input(input.name, 'float32', ['N', ...input.dims]);
@@ -201,11 +207,12 @@ function forwardAndBackward(
   const seed = builder.input(`${output.name}.gradient`, 'float32', ['N', ...output.dims]);
   const weights = weightInputs(part);
   const wrt = [...weights, ...(input.gradient ? [from] : [])];
-  const gradients = differentiate(builder, new Map([[value, seed]]), wrt, new Set(update ? [] : weights));
+  const inDouble = new Set(input.gradient ? [] : weights);
+  const gradients = differentiate(builder, new Map([[value, seed]]), wrt, inDouble);
   const outputs: string[] = [];
   if (input.gradient) outputs.push(builder.output(gradients.get(from) as string, `${input.name}.gradient`));
   const own = weights.map((weight) => gradients.get(weight) as string);
-  if (update) {
+  if (update !== 'gradients') {
     addPartUpdate(builder, part, update, own, builder.input('hyper', 'float32', [4]));
     part.layout.groups.forEach((_, index) => {
       outputs.push(`${part.part}.w${index}.next`);

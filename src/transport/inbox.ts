@@ -5,12 +5,15 @@ import { abortReason, assert, type TransportError } from '../base/index.ts';
 interface Taker<T> {
   readonly give: (item: T | undefined) => void;
   readonly fail: (error: Error) => void;
+  readonly signal: AbortSignal | undefined;
 }
 
 export class Inbox<T> {
   readonly #items: T[] = [];
   readonly #onTaken: (item: T) => void;
   #taker: Taker<T> | undefined;
+  /** The signal that is listened to: one for many items, as a rule. */
+  #signal: AbortSignal | undefined;
   #ended = false;
   #error: TransportError | undefined;
 
@@ -52,21 +55,8 @@ export class Inbox<T> {
         else resolve(undefined);
         return;
       }
-      const onAbort = (): void => {
-        this.#taker = undefined;
-        reject(abortReason(signal!));
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#taker = {
-        give: (next) => {
-          signal?.removeEventListener('abort', onAbort);
-          resolve(next);
-        },
-        fail: (error) => {
-          signal?.removeEventListener('abort', onAbort);
-          reject(error);
-        },
-      };
+      this.#listenTo(signal);
+      this.#taker = { give: resolve, fail: reject, signal };
     });
   }
 
@@ -75,6 +65,7 @@ export class Inbox<T> {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
+    this.#listenTo(undefined);
     const taker = this.#taker;
     this.#taker = undefined;
     if (error) taker?.fail(error);
@@ -87,4 +78,18 @@ export class Inbox<T> {
     this.#error = undefined;
     return this.#items.splice(0);
   }
+
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (signal === this.#signal) return;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    signal?.addEventListener('abort', this.#onAbort);
+    this.#signal = signal;
+  }
+
+  readonly #onAbort = (): void => {
+    const taker = this.#taker;
+    if (!taker?.signal?.aborted) return;
+    this.#taker = undefined;
+    taker.fail(abortReason(taker.signal));
+  };
 }

@@ -77,22 +77,12 @@ class MemoryConnection implements Connection {
 
   async send(frame: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     const bytes = frameBytes(frame, this.#limits.frameBytesMax);
-    await this.#gate.enter(
-      bytes,
-      () => {
-        const peer = this.#peer;
-        this.bytesSent += bytes;
-        peer.#inboundLeft -= bytes;
-        if (peer.#inboundLeft < 0) {
-          peer.#inbox.end(new TransportError('too-large', `${this.id} sent more than it may before it is known`));
-          queueMicrotask(() => this.#gate.leave(bytes));
-          return;
-        }
-        peer.bytesReceived += bytes;
-        peer.#inbox.put(joinFrame(frame, bytes));
-      },
-      signal,
-    );
+    await this.#gate.enter(bytes, () => this.#pass(frame, bytes), signal);
+  }
+
+  trySend(frame: readonly Uint8Array[]): boolean {
+    const bytes = frameBytes(frame, this.#limits.frameBytesMax);
+    return this.#gate.tryEnter(bytes, () => this.#pass(frame, bytes));
   }
 
   receive(signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -111,6 +101,19 @@ class MemoryConnection implements Connection {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #pass(frame: readonly Uint8Array[], bytes: number): void {
+    const peer = this.#peer;
+    this.bytesSent += bytes;
+    peer.#inboundLeft -= bytes;
+    if (peer.#inboundLeft < 0) {
+      peer.#inbox.end(new TransportError('too-large', `${this.id} sent more than it may before it is known`));
+      queueMicrotask(() => this.#gate.leave(bytes));
+      return;
+    }
+    peer.bytesReceived += bytes;
+    peer.#inbox.put(joinFrame(frame, bytes));
   }
 
   #end(message: string): void {

@@ -27,9 +27,7 @@ export class SendGate {
   enter(bytes: number, start: () => void, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw abortReason(signal);
-      if (this.#closed) throw this.#closed;
-      if (this.#waiting.length === 0 && this.#hasRoom(bytes)) {
-        this.#admit(bytes, start);
+      if (this.tryEnter(bytes, start)) {
         resolve();
         return;
       }
@@ -52,6 +50,14 @@ export class SendGate {
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#waiting.push(waiter);
     });
+  }
+
+  /** `enter` for what need not wait: false when it would have to, and then nothing has happened. Throws what `enter` rejects with. */
+  tryEnter(bytes: number, start: () => void): boolean {
+    if (this.#closed) throw this.#closed;
+    if (this.#waiting.length > 0 || !this.#hasRoom(bytes)) return false;
+    this.#admit(bytes, start);
+    return true;
   }
 
   /** One frame of `bytes` is outstanding no more. */

@@ -14,6 +14,8 @@ export function throughConnection(connection: Connection, own: Pick<Connection, 
       return connection.bytesReceived;
     },
     send: own.send,
+    // All that is sent passes through `send`.
+    trySend: () => false,
     receive: own.receive,
     boundInbound: (bytesMax) => connection.boundInbound(bytesMax),
     close: (reason) => connection.close(reason),

@@ -44,6 +44,12 @@ export interface Connection extends AsyncDisposable {
   send(frame: readonly Uint8Array[], signal?: AbortSignal): Promise<void>;
 
   /**
+   * Sends one frame if it can be accepted at once, under the terms of `send`. Returns whether it was; if not, nothing has happened.
+   * Throws what `send` would reject with.
+   */
+  trySend(frame: readonly Uint8Array[]): boolean;
+
+  /**
    * The next frame, whole, owned by the caller; its `byteOffset` is a multiple of 64. `undefined` after an orderly close by
    * either end. Rejects with TransportError `closed` or `too-large` after the connection broke, and with the signal's reason on
    * abort (no frame is lost). One call at a time.

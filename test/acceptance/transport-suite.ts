@@ -136,6 +136,44 @@ export function transportSuite(name: string, transport: TransportUnderTest): voi
       expect((await ends.far.receive())![0]).toBe(accepted.frames % 256);
     });
 
+    test('what need not wait is sent at once; what would have to is not sent', async () => {
+      await using ends = await connectEnds({
+        backlogBytesMax: 256 * kib,
+        backlogFramesMax: 16,
+        frameBytesMax: 64 * kib,
+      });
+      let sent = 0;
+      while (sent < 4000 && ends.near.trySend([new Uint8Array(64 * kib).fill(sent)])) sent += 1;
+      expect(sent).toBeGreaterThan(0);
+      expect(sent).toBeLessThan(4000);
+      expect(() => ends.near.trySend([new Uint8Array(64 * kib + 1)])).toThrow(TransportError);
+      const waiting = ends.near.send([new Uint8Array(64 * kib).fill(sent)]);
+      expect(ends.near.trySend([])).toBe(false);
+      for (let index = 0; index <= sent; index += 1) expect((await ends.far.receive())![0]).toBe(index % 256);
+      await waiting;
+      expect(ends.near.trySend([filled(3, 7)])).toBe(true);
+      expectBytes(await ends.far.receive(), filled(3, 7));
+      await ends.near.close();
+      expect(() => ends.near.trySend([new Uint8Array(1)])).toThrow(expect.objectContaining({ code: 'closed' }));
+    });
+
+    test('a signal ends the receive that it was given to, and no later one', async () => {
+      await using ends = await connectEnds();
+      const [early, late] = [new AbortController(), new AbortController()];
+      await ends.near.send([filled(10, 1)]);
+      expectBytes(await ends.far.receive(early.signal), filled(10, 1));
+      const first = ends.far.receive(early.signal);
+      await ends.near.send([filled(10, 2)]);
+      expectBytes(await first, filled(10, 2));
+      const unsignalled = ends.far.receive();
+      early.abort(new Error('early'));
+      await ends.near.send([filled(10, 3)]);
+      expectBytes(await unsignalled, filled(10, 3));
+      const last = ends.far.receive(late.signal);
+      late.abort(new Error('late'));
+      await expect(last).rejects.toThrow('late');
+    });
+
     test('small frames are bounded by their number', async () => {
       await using ends = await connectEnds({ backlogFramesMax: 8, backlogBytesMax: 1000 * kib });
       // The kernel's buffers take a few hundred KiB of frames that the receiver has not seen.

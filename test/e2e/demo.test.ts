@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { demoStudy } from '../../src/study/run/index.ts';
@@ -19,12 +19,26 @@ interface DemoResult {
   readonly baselines: readonly { readonly name: string; readonly splits: { readonly test: Scores } }[];
 }
 
+/** A line of log.jsonl; the first says when the run began. */
+interface LogEntry {
+  readonly event: string;
+  readonly seconds: number;
+  readonly time?: string;
+}
+
+/** Runs the demo, whose first step is made within 10 s. */
 async function demo(name: string): Promise<{ readonly network: Scores; readonly linear: Scores; readonly by: string }> {
   const out = join(folder(), 'demo');
+  const since = Date.now();
   const { code, stdout } = await septum(['demo', '--quick', '--case', name, '--out', out, '--json']);
   expect(code).toBe(0);
   const result = JSON.parse(stdout) as DemoResult;
   expect(result).toMatchObject({ synthetic: true, out });
+  const log = (await readFile(join(out, 'log.jsonl'), 'utf8')).trim().split('\n');
+  const [begun, ...events] = log.map((line) => JSON.parse(line) as LogEntry);
+  const step = events.find(({ event }) => event === 'step');
+  const startMs = Date.parse(begun?.time ?? '') - since;
+  expect(startMs + 1000 * (step?.seconds ?? Infinity)).toBeLessThan(10_000);
   const [baseline] = result.baselines;
   return {
     network: result.metrics.splits.test.overall,

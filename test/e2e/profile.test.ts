@@ -44,7 +44,7 @@ describe('septum bench --profile', () => {
   it('says where a step’s time went', () => {
     expect(output).toMatch(/6 steps, [\d.]+ ms each/);
     expect(output).toMatch(/^server$/m);
-    expect(output).toMatch(/calls segment-backward \+ segment-update +[\d.]+/);
+    expect(output).toMatch(/calls segment-learn +[\d.]+/);
     expect(output).toMatch(/trunk-step: Conv +[\d.]+/);
     expect(output).toContain(`trace: ${file}`);
   });

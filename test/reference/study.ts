@@ -38,7 +38,7 @@ export interface RatePlace {
   readonly totalSteps: number;
 }
 
-/** The gradients of the parameters at one site, from a step. */
+/** What a site's update is made from, after a step: the gradients of its parameters, or what these are computed from with the update. */
 export interface SiteGradients {
   readonly batch: SiteBatch;
   readonly gradients: Tensors;
@@ -122,11 +122,12 @@ export async function serverStep(
   }
   const gradients: SiteGradients[] = [];
   for (const [index, gradient] of separate(cutGradient, batches).entries()) {
-    const outputs = await graphs.run('segment-backward', { ...forwards[index], 'cut.gradient': gradient });
-    const all = Object.entries({ ...headGradients[index], ...outputs });
+    const feeds = { ...forwards[index], 'cut.gradient': gradient };
+    const outputs = study.graphs['segment-learn'] ? feeds : await graphs.run('segment-backward', feeds);
+    const ofHead = Object.entries(headGradients[index] ?? {}).filter(([name]) => /^head\.g\d+$/.test(name));
     gradients.push({
       batch: batches[index] as SiteBatch,
-      gradients: Object.fromEntries(all.filter(([name]) => /^(segment|head)\.g\d+$/.test(name))),
+      gradients: { ...Object.fromEntries(ofHead), ...outputs },
     });
   }
   const siteLosses = batches.map(({ site }, index) => ({
@@ -145,8 +146,9 @@ export async function updateSite(
   scale: number,
 ): Promise<void> {
   const hyper = nextHyper(open, party, rate, scale);
-  for (const part of open.study.parts.head ? ['segment', 'head'] : ['segment']) {
-    const outputs = await open.graphs.run(`${part}-update`, { ...party.state, ...gradients, hyper });
+  const segment = open.study.graphs['segment-learn'] ? 'segment-learn' : 'segment-update';
+  for (const graph of open.study.parts.head ? [segment, 'head-update'] : [segment]) {
+    const outputs = await open.graphs.run(graph, { ...gradients, ...party.state, hyper });
     party.state = advance(party.state, outputs);
   }
 }

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { wholeNumber } from '../options.ts';
+import type { Provider } from '../../engine/index.ts';
+import { providerOption, wholeNumber } from '../options.ts';
 
 export interface BenchFlags {
   readonly network: string;
@@ -10,6 +11,7 @@ export interface BenchFlags {
   readonly steps?: number;
   readonly warmUp?: number;
   readonly serverThreads?: number;
+  readonly provider?: Provider;
   readonly tls?: true;
   readonly ledger?: true;
   readonly commits?: true;
@@ -21,6 +23,7 @@ export interface BenchFlags {
 
 export interface BenchUncutFlags {
   readonly study: string;
+  readonly provider?: Provider;
   readonly warmUp: number;
   readonly steps: number;
 }
@@ -46,6 +49,7 @@ export function addBench(program: Command): void {
     .option('--steps <n>', 'steps that are timed (default: by the network’s size)', wholeNumber(2, 1_000_000))
     .option('--warm-up <n>', 'steps before them (default: by the network’s size)', wholeNumber(1, 1_000_000))
     .option('--server-threads <n>', 'threads of the server’s engine (default: all cores)', wholeNumber(1, 1024))
+    .addOption(providerOption())
     .option('--tls', 'with TLS (not in this version)')
     .option('--ledger', 'with the ledger (not in this version)')
     .option('--commits', 'with a commit at every step (not in this version)')
@@ -64,6 +68,7 @@ export function addBench(program: Command): void {
   program
     .command('bench-uncut', { hidden: true })
     .requiredOption('--study <file>')
+    .addOption(providerOption())
     .requiredOption('--warm-up <n>', '', wholeNumber(1))
     .requiredOption('--steps <n>', '', wholeNumber(1))
     .action(async (flags: BenchUncutFlags) => {

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { hostAndPort, ratio, seconds, wholeNumber } from '../options.ts';
+import type { Provider } from '../../engine/index.ts';
+import { hostAndPort, providerOption, ratio, seconds, wholeNumber } from '../options.ts';
 
 export interface ServerFlags {
   readonly study: string;
@@ -8,6 +9,7 @@ export interface ServerFlags {
   readonly seed?: number;
   readonly sites?: number;
   readonly threads?: number;
+  readonly provider?: Provider;
   readonly timeout?: number;
   readonly handOver?: string;
   readonly timeSteps?: number[];
@@ -28,6 +30,7 @@ export function addServer(program: Command): void {
     .option('--seed <n>', 'seed, instead of the study file’s; sites need the same', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, instead of the study file’s', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024))
+    .addOption(providerOption())
     .option(
       '--timeout <seconds>',
       'how long the study waits for a site that is lost (default: 60), and if above 600 for one that is silent; it waits without end for one that has not come yet',

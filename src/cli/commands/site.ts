@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { ratio, seconds, wholeNumber } from '../options.ts';
+import type { Provider } from '../../engine/index.ts';
+import { providerOption, ratio, seconds, wholeNumber } from '../options.ts';
 
 export interface SiteFlags {
   readonly server: string;
@@ -10,6 +11,7 @@ export interface SiteFlags {
   readonly seed?: number;
   readonly sites?: number;
   readonly threads?: number;
+  readonly provider?: Provider;
   readonly timeout?: number;
   readonly skipBad?: number;
   readonly manifest?: string;
@@ -35,6 +37,7 @@ export function addSite(program: Command): void {
     .option('--seed <n>', 'seed, where the server has another than the study file', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, where the server has another', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: 1)', wholeNumber(1, 1024))
+    .addOption(providerOption())
     .option('--timeout <seconds>', 'how long the site tries to reach a server that is lost (default: 60)', seconds)
     .option('--skip-bad <n>', 'go on although up to N records are bad, and say which', wholeNumber(0))
     .addOption(new Option('--manifest <file>').hideHelp())

@@ -36,6 +36,8 @@ export class LoweredSession {
   readonly #sessions: Sessions;
   readonly #hooks: Hooks;
   readonly #batched: ReadonlySet<string>;
+  /** Inputs of the units that are of no record. */
+  readonly #fixedInputs: readonly string[];
 
   constructor(graph: GraphFile, form: LoweredFile, sessions: Sessions, hooks: Hooks) {
     this.#graph = graph;
@@ -43,13 +45,18 @@ export class LoweredSession {
     this.#sessions = sessions;
     this.#hooks = hooks;
     this.#batched = new Set([...graph.inputs, ...graph.outputs].filter(isBatched).map(({ name }) => name));
+    this.#fixedInputs = (form.units?.inputs ?? []).filter((name) => !this.#batched.has(name));
+    const read = new Set([...(form.units?.inputs ?? []), ...(form.units?.prepareInputs ?? [])]);
+    const fixed = graph.inputs.filter((input) => !isBatched(input));
+    this.rowsRead = { ...graph, inputs: graph.inputs.filter(isBatched) };
+    this.endReads = { ...graph, inputs: fixed };
+    this.unitsRead = { ...graph, inputs: fixed.filter(({ name }) => read.has(name)) };
   }
 
-  /** Inputs of the graph that its units read. */
-  get unitsRead(): ReadonlySet<string> {
-    const { units } = this.#form;
-    return new Set([...(units?.inputs ?? []), ...(units?.prepareInputs ?? [])]);
-  }
+  /** What of a run its units read, and what their end does. */
+  readonly unitsRead: Declaration;
+  readonly rowsRead: Declaration;
+  readonly endReads: Declaration;
 
   /** Whether a batch of so many records can be run; else the standard graph must do. */
   takes(batch: number): boolean {
@@ -80,9 +87,8 @@ export class LoweredSession {
   async begin(feeds: Values): Promise<UnitsRun> {
     const { units } = this.#form;
     const { prepare, records } = this.#sessions;
-    const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => !this.#batched.has(name)));
-    const early = prepare && (await this.#hooks.through(() => prepare.run(pick(given, units?.prepareInputs ?? []))));
-    const fixed = pick(given, units?.inputs ?? []);
+    const early = prepare && (await this.#hooks.through(() => prepare.run(pick(feeds, units?.prepareInputs ?? []))));
+    const fixed = pick(feeds, this.#fixedInputs);
     return new UnitsRun(this.#form, records, fixed, early ?? {}, this.#hooks.through);
   }
 
@@ -91,8 +97,10 @@ export class LoweredSession {
     const sums: Record<string, Tensor> = {};
     for (const own of all) for (const [name, value] of Object.entries(own)) addUp(sums, name, value);
     const rest = this.#sessions.rest as InferenceSession;
-    const outputs = Object.fromEntries(Object.entries(fetches).filter(([name]) => !this.#batched.has(name)));
-    const given = { ...pick(feeds, this.#form.units?.restInputs ?? []), ...ortValues(sums) };
+    const outputs: Record<string, OrtTensor | null> = {};
+    for (const name in fetches) if (!this.#batched.has(name)) outputs[name] = fetches[name] ?? null;
+    const given = pick(feeds, this.#form.units?.restInputs ?? []);
+    for (const name in sums) given[name] = toOrt(sums[name] as Tensor);
     const results = await this.#hooks.through(() => rest.run(given, outputs));
     for (const value of Object.values(sums)) release(value.data);
     return results;
@@ -128,8 +136,10 @@ function mapValues(values: Values, change: (value: OrtTensor) => OrtTensor): Val
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
 }
 
-function pick(values: Values, names: readonly string[]): Values {
-  return Object.fromEntries(names.flatMap((name) => (values[name] ? [[name, values[name]]] : [])));
+function pick(values: Values, names: readonly string[]): Record<string, OrtTensor> {
+  const picked: Record<string, OrtTensor> = {};
+  for (const name of names) if (values[name]) picked[name] = values[name];
+  return picked;
 }
 
 function ortValues(values: Readonly<Record<string, Tensor>>): Values {

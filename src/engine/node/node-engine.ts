@@ -305,8 +305,8 @@ function orderOf(run: Run): RunOrder {
     graphId: run.graph.id,
     graphName: run.graph.name,
     feeds: movable(run.feeds ?? {}, run.transfer === true),
-    resident: { ...run.resident },
-    keep: { ...run.keep },
-    fetch: [...(run.fetch ?? [])],
+    resident: run.resident ?? {},
+    keep: run.keep ?? {},
+    fetch: run.fetch ?? [],
   };
 }

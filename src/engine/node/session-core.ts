@@ -4,7 +4,7 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { assert, EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
 import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
-import { checkInputs, checkOutputs, failed, isBatched, type Declaration, type Given } from './check-run.ts';
+import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
 import { ExitGate, gateWords } from './exit-gate.ts';
 import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './messages.ts';
 import { batchOf, type LoweredSession } from './lowered.ts';
@@ -136,18 +136,22 @@ export class SessionCore {
     const graph = this.#graphs.get(order.graphId);
     const lowered = graph?.lowered;
     if (!graph || !lowered) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
-    const inputs = graph.inputs.filter((input) => !isBatched(input) && lowered.unitsRead.has(input.name));
-    const of = <T>(all: Readonly<Record<string, T>>): Record<string, T> =>
-      Object.fromEntries(inputs.flatMap(({ name }) => (name in all ? [[name, all[name] as T]] : [])));
-    const given = this.#feedsOf({ ...graph, inputs }, { feeds: of(order.feeds), resident: of(order.resident) });
+    const { unitsRead } = lowered;
+    const feeds: Tensors = {};
+    const resident: Record<string, string> = {};
+    for (const { name } of unitsRead.inputs) {
+      if (order.feeds[name]) feeds[name] = order.feeds[name];
+      if (order.resident[name] !== undefined) resident[name] = order.resident[name];
+    }
+    const given = this.#feedsOf(unitsRead, { feeds, resident });
     const units = await reworded(graph, () => lowered.begin(given));
     this.#open.set(runId, { graph, lowered, order, units });
   }
 
   /** Takes the rows of the next unit of this thread; the fetched rows' buffers belong to the caller. */
   async add(runId: number, rows: Tensors, fetch: readonly string[]): Promise<Tensors> {
-    const { graph, units } = this.#openRun(runId);
-    const given = this.#feedsOf({ ...graph, inputs: graph.inputs.filter(isBatched) }, { feeds: rows, resident: {} });
+    const { graph, lowered, units } = this.#openRun(runId);
+    const given = this.#feedsOf(lowered.rowsRead, { feeds: rows, resident: {} });
     return reworded(graph, () => units.add(given, fetch));
   }
 
@@ -162,7 +166,7 @@ export class SessionCore {
   async end(runId: number, others: readonly Tensors[]): Promise<Tensors> {
     const { graph, lowered, order } = this.#openRun(runId);
     const sums = [this.takeSums(runId), ...others];
-    const given = this.#feedsOf({ ...graph, inputs: graph.inputs.filter((input) => !isBatched(input)) }, order);
+    const given = this.#feedsOf(lowered.endReads, order);
     const fetches = this.#fetchesOf(graph, order);
     return this.#take(graph, order, fetches, await reworded(graph, () => lowered.end(sums, given, fetches)));
   }

@@ -59,12 +59,12 @@ export class SpreadRun implements PartedRun {
   ): Promise<Record<string, Tensor>> {
     const shares = this.#gather(rows, transfer);
     const results = await Promise.all(shares.map(({ unit }) => unit));
-    return Object.fromEntries(
-      this.#options.fetch.map((name) => {
-        const parts = shares.map(({ from, count }, index) => rowsOf(results[index]?.[name] as Tensor, from, count));
-        return [name, joinRows(parts)];
-      }),
-    );
+    const own: Record<string, Tensor> = {};
+    for (const name of this.#options.fetch) {
+      const parts = shares.map(({ from, count }, index) => rowsOf(results[index]?.[name] as Tensor, from, count));
+      own[name] = joinRows(parts);
+    }
+    return own;
   }
 
   async end(): Promise<Record<string, Tensor>> {
@@ -84,29 +84,25 @@ export class SpreadRun implements PartedRun {
   /** Copies rows into units and sends those that are full. Rows that make a whole unit and may be moved go as they are. */
   #gather(rows: Readonly<Record<string, Tensor>>, transfer: boolean): Share[] {
     const { batched, graphName, unit } = this.#options;
-    const inputs = batched.map((name) => {
+    const own: Record<string, Tensor> = {};
+    const count = rows[batched[0] ?? '']?.dims[0] ?? 0;
+    for (const name of batched) {
       const value = rows[name];
       if (!value) throw failed({ name: graphName }, `input "${name}" is missing; give its rows`);
-      return [name, value] as const;
-    });
-    const count = inputs[0]?.[1].dims[0] ?? 0;
-    const other = inputs.find(([, value]) => value.dims[0] !== count);
-    if (other)
-      throw failed(
-        { name: graphName },
-        `input "${other[0]}": expected ${count} rows as in "${inputs[0]?.[0]}", got ${other[1].dims[0]}`,
-      );
-    if (transfer && count === unit && !this.#filling) {
-      const whole = { ...promised(), rows: Object.fromEntries(inputs), count };
-      this.#send(whole);
-      return [{ unit: whole.results, from: 0, count }];
+      if (value.dims[0] !== count)
+        throw failed(
+          { name: graphName },
+          `input "${name}": expected ${count} rows as in "${batched[0]}", got ${value.dims[0]}`,
+        );
+      own[name] = value;
     }
+    if (transfer && count === unit && !this.#filling) return [{ unit: this.#post(own), from: 0, count }];
     const shares: Share[] = [];
     for (let row = 0; row < count;) {
-      const filling = (this.#filling ??= newUnit(inputs, unit));
+      const filling = (this.#filling ??= newUnit(own, unit));
       const taken = Math.min(count - row, unit - filling.count);
-      for (const [name, value] of inputs)
-        putRows(filling.rows[name] as Tensor, filling.count, rowsOf(value, row, taken));
+      for (const name of batched)
+        putRows(filling.rows[name] as Tensor, filling.count, rowsOf(own[name] as Tensor, row, taken));
       shares.push({ unit: filling.results, from: filling.count, count: taken });
       filling.count += taken;
       row += taken;
@@ -116,26 +112,31 @@ export class SpreadRun implements PartedRun {
   }
 
   #send(unit: Unit): void {
-    const { runId, threads, fetch } = this.#options;
     this.#filling = undefined;
+    const rows: Record<string, Tensor> = {};
+    for (const name of this.#options.batched) {
+      const value = unit.rows[name] as Tensor;
+      rows[name] = value.dims[0] === unit.count ? value : cloneTensor(rowsOf(value, 0, unit.count));
+    }
+    unit.resolve(this.#post(rows));
+  }
+
+  /** Gives the next unit to its thread. */
+  #post(rows: Tensors): Promise<Tensors> {
+    const { runId, threads, fetch } = this.#options;
     const { ask, begun } = threads[this.#sent.length % threads.length] as Thread;
-    const rows = Object.fromEntries(
-      Object.entries(unit.rows).map(([name, value]) => [
-        name,
-        value.dims[0] === unit.count ? value : cloneTensor(rowsOf(value, 0, unit.count)),
-      ]),
-    );
     const added = ask({ kind: 'add', runId, rows, fetch }, buffersOf([rows]));
     added.catch(() => undefined);
     const results = begun.then(() => added).then(([first]) => first ?? {});
     results.catch(() => undefined); // Whoever added the rows, and `end`, see it.
     this.#sent.push(results);
-    unit.resolve(results);
+    return results;
   }
 }
 
-function newUnit(inputs: readonly (readonly [string, Tensor])[], count: number): Unit {
-  const rows = Object.fromEntries(inputs.map(([name, { dtype, dims }]) => [name, zeros(dtype, dims.with(0, count))]));
+function newUnit(like: Readonly<Record<string, Tensor>>, count: number): Unit {
+  const entries = Object.entries(like).map(([name, { dtype, dims }]) => [name, zeros(dtype, dims.with(0, count))]);
+  const rows = Object.fromEntries(entries) as Record<string, Tensor>;
   return { ...promised(), rows, count: 0 };
 }
 

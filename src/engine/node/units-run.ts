@@ -31,11 +31,17 @@ export class UnitsRun {
     const sums = this.#form.units?.sums ?? [];
     const count = Object.values(rows)[0]?.dims[0] ?? 0;
     const given = padded(rows, missingIn(count, this.#form.recordsMultiple));
-    const wanted = Object.fromEntries([...fetch, ...sums].map((name) => [name, null]));
-    const results = await this.#through(() => this.#session.run({ ...this.#fixed, ...given }, wanted));
+    const wanted: Record<string, null> = {};
+    for (const name of fetch) wanted[name] = null;
+    for (const name of sums) wanted[name] = null;
+    const feeds: Record<string, OrtTensor> = { ...this.#fixed };
+    for (const name in given) feeds[name] = given[name] as OrtTensor;
+    const results = await this.#through(() => this.#session.run(feeds, wanted));
     releaseNew(given, rows);
     for (const name of sums) addUp(this.#sums, name, fromOrt(results[name] as OrtTensor));
-    return Object.fromEntries(fetch.map((name) => [name, firstRows(fromOrt(results[name] as OrtTensor), count)]));
+    const rowsOut: Record<string, Tensor> = {};
+    for (const name of fetch) rowsOut[name] = firstRows(fromOrt(results[name] as OrtTensor), count);
+    return rowsOut;
   }
 
   /** Ends the run. The sums, empty without a unit, belong to the caller. */

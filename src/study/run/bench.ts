@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SeptumError } from '../../base/index.ts';
+import type { Provider } from '../../engine/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type ProfileTable, writeProfile } from '../profile/index.ts';
 import { planOf } from '../planned-study.ts';
@@ -19,6 +20,8 @@ export interface BenchOptions extends BenchSettings {
   readonly steps: number;
   readonly warmUp: number;
   readonly serverThreads?: number | undefined;
+  /** What computes, at the server and at the sites; default `cpu`. */
+  readonly provider?: Provider | undefined;
   /** Where to write a Chrome trace of steps. Recording slows them down. */
   readonly profileFile?: string | undefined;
   readonly signal: AbortSignal;
@@ -57,7 +60,7 @@ const profiledMost = 50;
 
 /** Trains a study of random records in processes, and times it. */
 export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
-  const { sites, batch, steps, warmUp, serverThreads, profileFile, signal } = options;
+  const { sites, batch, steps, warmUp, serverThreads, provider, profileFile, signal } = options;
   const text = benchStudy(options);
   const planned = planOf(parseStudy(text, 'bench.yaml'));
   const total = warmUp + steps;
@@ -69,7 +72,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
         ? undefined
         : { folder: join(folder, 'profile'), from: warmUp, to: warmUp + Math.min(steps, profiledMost) };
     if (profile) await mkdir(profile.folder);
-    const extra = ['--time-steps', `${warmUp}:${total}`];
+    const extra = ['--time-steps', `${warmUp}:${total}`, ...providerWords(provider)];
     const { server, peakBytes } = await runProcesses({
       planned,
       studyFile,
@@ -119,7 +122,8 @@ export async function measureUncut(options: BenchOptions): Promise<number> {
     options.signal.addEventListener('abort', stop, { once: true });
     try {
       const counts = ['--warm-up', String(options.warmUp), '--steps', String(options.steps)];
-      const child = await children.start('uncut', ['bench-uncut', '--study', studyFile, ...counts], (report) => {
+      const words = [...counts, ...providerWords(options.provider)];
+      const child = await children.start('uncut', ['bench-uncut', '--study', studyFile, ...words], (report) => {
         if (report.kind === 'uncut') speed = report.samplesPerSecond;
         if (report.kind === 'failed') failure = report.failure.message;
       });
@@ -133,6 +137,10 @@ export async function measureUncut(options: BenchOptions): Promise<number> {
       await children.endAll();
     }
   });
+}
+
+function providerWords(provider: Provider | undefined): string[] {
+  return provider === undefined ? [] : ['--provider', provider];
 }
 
 interface PerStep {

@@ -1,6 +1,7 @@
 // Where and with how many threads each process of a study computes.
 
 import { availableParallelism } from 'node:os';
+import type { Provider } from '../../engine/index.ts';
 import type { EngineOptions } from '../../engine/node/index.ts';
 import type { Plan } from '../../protocol/index.ts';
 import { elementCount } from '../../tensor/index.ts';
@@ -8,11 +9,20 @@ import { elementCount } from '../../tensor/index.ts';
 /** A graph run over no more numbers than this takes microseconds: less than the hop to another thread. */
 const tinyNumbers = 1 << 16;
 
-/** How a study's server or site opens its engine. `threads` overrides the default: all cores at the server, one at a site. */
-export function enginePlacement(plan: Plan, role: 'server' | 'site', threads?: number): EngineOptions {
+/** What a party may say of its engine. */
+export interface EngineChoice {
+  /** Default: all cores at the server, one at a site. */
+  readonly threads?: number | undefined;
+  /** What computes; default `cpu`. */
+  readonly provider?: Provider | undefined;
+}
+
+/** How a study's server or site opens its engine. */
+export function enginePlacement(plan: Plan, role: 'server' | 'site', choice: EngineChoice = {}): EngineOptions {
+  const { threads, provider = 'cpu' } = choice;
   const inline = isInline(plan);
   const usual = role === 'server' && !inline ? availableParallelism() : 1;
-  return { placement: inline ? 'inline' : 'worker', threads: threads ?? usual, spinning: false };
+  return { provider, placement: inline ? 'inline' : 'worker', threads: threads ?? usual, spinning: false };
 }
 
 /** Whether the study's network is so small that engines run in their process's own thread. */

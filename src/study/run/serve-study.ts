@@ -10,18 +10,16 @@ import { openFileActivationStore, openFileCommitStore, openFileLog } from '../..
 import { listenWebSocket } from '../../transport/node/index.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
-import { enginePlacement } from './placement.ts';
+import { type EngineChoice, enginePlacement } from './placement.ts';
 import { type Recorder, seenCommit } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
 
-export interface ServeOptions {
+export interface ServeOptions extends EngineChoice {
   readonly planned: PlannedStudy;
   /** Holds commits/, in `detached` activations/, and with `arrival` order.jsonl. */
   readonly stateDir: string;
   /** Default 127.0.0.1 and any free port. */
   readonly listen?: { readonly host: string; readonly port: number };
-  /** Threads of the engine; default: all cores, one for a tiny network. */
-  readonly threads?: number | undefined;
   readonly timeoutMs: number;
   /** How long the study waits for a site that has not connected yet. Default: until it comes. */
   readonly joinTimeoutMs?: number;
@@ -60,7 +58,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
       : undefined;
   const order =
     plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
-  const placement = enginePlacement(plan, 'server', options.threads);
+  const placement = enginePlacement(plan, 'server', options);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
   const profile = recorder?.engineProfile;
   const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile }));

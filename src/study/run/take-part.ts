@@ -16,13 +16,13 @@ import { writeModelFolder } from '../model-folder.ts';
 import type { Study } from '../study-file.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
-import { enginePlacement } from './placement.ts';
+import { type EngineChoice, enginePlacement } from './placement.ts';
 import { randomData } from './random-data.ts';
 import { type Recorder, seenCommit } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
 import { versions } from './versions.ts';
 
-export interface TakePartOptions {
+export interface TakePartOptions extends EngineChoice {
   readonly study: Study;
   readonly planned: PlannedStudy;
   /** The site's name, one of the plan's. */
@@ -43,7 +43,6 @@ export interface TakePartOptions {
   readonly skipBad?: number | undefined;
   /** Where the site keeps its commits (commits/); without it it keeps none. */
   readonly stateDir?: string | undefined;
-  readonly threads?: number | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onEngine?: (info: EngineInfo) => void;
@@ -77,7 +76,7 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
       ? await openSiteData(study.data, path, options.manifest ?? (await ownManifest(options)))
       : randomData(plan, index, options.randomRecords);
   closing.defer(() => data.close());
-  const placement = enginePlacement(plan, 'site', options.threads);
+  const placement = enginePlacement(plan, 'site', options);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
   const profile = recorder?.engineProfile;
   const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile }));

@@ -1,6 +1,7 @@
 // The uncut network's training step in one process: what splitting is compared with.
 
 import { randomStream } from '../../base/index.ts';
+import type { Provider } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import { bindingsOf, compileUncut, hyperOf, initialState, partsOfSites, type PlannedStudy } from '../../split/index.ts';
 import { elementCount, float32, tensor, zeros } from '../../tensor/index.ts';
@@ -14,12 +15,17 @@ export function uncutOf({ plan, study }: PlannedStudy): ReturnType<typeof compil
 }
 
 /** Training records a second on random batches of the plan's size, all threads, after `warmUp` steps that are not timed. */
-export async function uncutSpeed(planned: PlannedStudy, warmUp: number, steps: number): Promise<number> {
+export async function uncutSpeed(
+  planned: PlannedStudy,
+  warmUp: number,
+  steps: number,
+  provider?: Provider,
+): Promise<number> {
   const { plan } = planned;
   const { batch } = plan.training;
   const { network, task } = plan;
   const { part, step } = uncutOf(planned);
-  const engine = await openEngine(enginePlacement(plan, 'server'));
+  const engine = await openEngine(enginePlacement(plan, 'server', { provider }));
   try {
     const graph = await engine.load(step);
     await engine.put(initialState(part, plan.seed));

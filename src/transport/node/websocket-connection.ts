@@ -67,6 +67,11 @@ export class WebSocketConnection implements Connection {
     await this.#gate.enter(bytes, () => this.#write(frame, bytes), signal);
   }
 
+  trySend(frame: readonly Uint8Array[]): boolean {
+    const bytes = frameBytes(frame, this.#options.frameBytesMax);
+    return this.#gate.tryEnter(bytes, () => this.#write(frame, bytes));
+  }
+
   receive(signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
     return this.#inbox.take(signal);
   }
