@@ -7,6 +7,7 @@ import {
   messageOf,
   ProtocolError,
   SeptumError,
+  TimeoutError,
   TransportError,
   withDeadline,
 } from '../base/index.ts';
@@ -75,8 +76,9 @@ async function greet(connection: Connection, options: AdmissionOptions, onHello:
   } catch (error) {
     options.onRefused(connection.remote, messageOf(error), codeOf(error));
     const told = error instanceof SeptumError ? error : new ProtocolError('bad-frame', 'hello could not be read');
-    // A name that is taken may be the same site's dying connection: it may try again.
-    await refuse(connection, told, told.code === 'already-connected', options.clock);
+    // A name that is taken may be the same site's dying connection, and a hello that came late a slow network's: they may try again.
+    const retry = told.code === 'already-connected' || told instanceof TimeoutError;
+    await refuse(connection, told, retry, options.clock);
   }
 }
 

@@ -212,8 +212,8 @@ export class ServerSiteLink {
   }
 
   /**
-   * Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. Throws
-   * ProtocolError when it starts over instead.
+   * Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. One that is
+   * connected and does not say so may not have heard all of it, and is made to connect again. Throws ProtocolError when it starts over instead.
    */
   async drain(timeoutMs: number): Promise<void> {
     const { clock } = this.#options;
@@ -222,9 +222,13 @@ export class ServerSiteLink {
     const endMs = clock.nowMs() + timeoutMs;
     while (this.#session.expected) {
       signal.throwIfAborted();
-      const leftMs = Math.min(endMs, this.connected ? endMs : (this.#lostSince ?? 0) + returnMs) - clock.nowMs();
-      if (leftMs <= 0) return;
-      await this.#changes.nextWithin(leftMs);
+      const connection = this.#connection;
+      const patientMs = (connection ? this.#quietSince : (this.#lostSince ?? 0)) + returnMs;
+      const leftMs = Math.min(endMs, patientMs) - clock.nowMs();
+      if (leftMs > 0) await this.#changes.nextWithin(leftMs);
+      else if (connection && clock.nowMs() < endMs)
+        this.#sendAway(connection, 'connected, but does not say that it has everything');
+      else return;
       this.#checkRestarts(restarts);
     }
   }
@@ -362,15 +366,19 @@ export class ServerSiteLink {
 
   /** A silent site loses its connection, and may come back. Throws TimeoutError when it did and is silent again. */
   #dropSilent(connection: Connection, what: string): void {
-    const { site, silenceTimeoutMs, clock } = this.#options;
+    const { site, silenceTimeoutMs } = this.#options;
     const silence = `connected, but silent for ${Math.round(silenceTimeoutMs / 1000)} s while the study waits for its ${what}`;
     if (this.#silentAt === this.#session.position) {
       throw new TimeoutError(`site ${site} is ${silence}, and not for the first time. ${this.#stops}`);
     }
     this.#silentAt = this.#session.position;
-    this.#release(connection, silence);
-    // `serve` sees the end, and tells of it.
-    void refuse(connection, new TimeoutError(`the site is ${silence}`), true, clock);
+    this.#sendAway(connection, silence);
+  }
+
+  /** Ends the connection of a site that may come back at once. `serve` sees the end, and tells of it. */
+  #sendAway(connection: Connection, why: string): void {
+    this.#release(connection, why);
+    void refuse(connection, new TimeoutError(`the site is ${why}`), true, this.#options.clock);
   }
 
   /** What was begun in another session is not to go on in this one. */

@@ -9,6 +9,8 @@ import {
   codeOf,
   messageOf,
   ProtocolError,
+  randomStream,
+  type RandomStream,
   SeptumError,
   TimeoutError,
   TransportError,
@@ -56,6 +58,7 @@ const refusalTimeoutMs = 2_000;
 export class SiteLink {
   readonly #options: LinkOptions;
   #connection: Connection | undefined;
+  readonly #jitter: RandomStream;
   #failures = 0;
   /** Whether the server has shown before that it runs the plan that this site approved. */
   #welcomed = false;
@@ -67,6 +70,7 @@ export class SiteLink {
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.#jitter = randomStream(0, 'pauses', [options.site, options.planHash]);
   }
 
   get bytesSent(): number {
@@ -204,7 +208,7 @@ export class SiteLink {
             { cause: error },
           );
         }
-        await clock.sleep(Math.min(pauseMsMost, pauseMsFirst * 2 ** Math.min(10, this.#failures)), signal);
+        await clock.sleep(this.#pauseMs(), signal);
       }
     }
   }
@@ -222,6 +226,12 @@ export class SiteLink {
     if (!again) throw error;
     this.reconnects += 1;
     this.#options.onState?.('lost', messageOf(error), codeOf(error));
+  }
+
+  /** Twice as long after each failure, give or take a quarter, so that the sites of a server that was away do not all come at once. */
+  #pauseMs(): number {
+    const whole = Math.min(pauseMsMost, pauseMsFirst * 2 ** Math.min(10, this.#failures));
+    return whole * (0.75 + this.#jitter.uniform(this.reconnects) / 2);
   }
 
   #drop(): void {

@@ -33,6 +33,8 @@ export interface PartySettings {
   readonly timeoutMs?: number;
   /** The server's, for a site that has not come yet. */
   readonly joinTimeoutMs?: number;
+  /** The server's, for a site that is connected and says nothing. */
+  readonly silenceTimeoutMs?: number | undefined;
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
 }
@@ -61,6 +63,7 @@ export async function serve(
     signal = neverAborted(),
     timeoutMs = 30_000,
     joinTimeoutMs,
+    silenceTimeoutMs,
     placement = 'inline',
   }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
@@ -77,6 +80,7 @@ export async function serve(
       signal,
       timeoutMs,
       joinTimeoutMs,
+      ...(silenceTimeoutMs === undefined ? {} : { silenceTimeoutMs }),
       ...(plan.choices.when === 'detached' ? { activations: createMemoryActivationStore(plan.network.cutDims) } : {}),
       onEvent: (event) => {
         if (event.kind === 'refused') count(tally, `refused ${event.code}`);

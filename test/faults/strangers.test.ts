@@ -70,7 +70,7 @@ describe('a study over WebSockets', () => {
   test('one that never says hello is told so after a while', async () => {
     const outcome = await runBeside(async (url) => {
       const silent = await connectWebSocket(url);
-      expect(await received(silent)).toEqual(refused('timeout', false));
+      expect(await received(silent)).toEqual(refused('timeout', true));
       expect(await silent.receive()).toBeUndefined();
     }, 50);
     expect(outcome.tally['refused timeout']).toBe(1);
