@@ -1,6 +1,7 @@
 export * from './abort-reason.ts';
 export * from './alarm.ts';
 export * from './bounded-queue.ts';
+export * from './busy-time.ts';
 export * from './clock.ts';
 export * from './deadline.ts';
 export * from './errors.ts';

@@ -1,7 +1,7 @@
 // What options mean, shared by the commands. A value that is not understood is bad usage.
 
 import { InvalidArgumentError, Option } from 'commander';
-import type { Provider } from '../engine/index.ts';
+import { providers } from '../engine/index.ts';
 
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
@@ -36,6 +36,5 @@ export function hostAndPort(text: string): { host: string; port: number } {
 
 /** What computes; the default is the CPU, on which graphs are lowered. */
 export function providerOption(): Option {
-  const names: readonly Provider[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
-  return new Option('--provider <name>', 'ONNX Runtime’s execution provider (default: cpu)').choices(names);
+  return new Option('--provider <name>', 'ONNX Runtime’s execution provider (default: cpu)').choices(providers);
 }

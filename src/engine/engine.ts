@@ -7,7 +7,9 @@
 import type { Graph } from '../onnx/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 
-export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+/** ONNX Runtime's execution providers that an engine can be opened with. */
+export const providers = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const;
+export type Provider = (typeof providers)[number];
 
 /** What a commit records, because the bits of a result depend on it. */
 export interface EngineInfo {

@@ -45,12 +45,7 @@ export class GraphTable<Name extends string> {
     return new GraphTable(entries, bind);
   }
 
-  /** The graph of that name. Throws EngineError `bad-graph` when it is not in the table. */
-  graph(name: Name): Graph {
-    return this.#entry(name).graph;
-  }
-
-  /** A run of the graph of that name on the tensors of a scope. */
+  /** A run of the graph of that name on the tensors of a scope. Throws EngineError `bad-graph` when it is not in the table. */
   run(name: Name, scope: string, feeds: Readonly<Record<string, Tensor>>, fetch: readonly string[]): Run {
     const { graph, loaded, bindings } = this.#entry(name);
     let binding = bindings.get(scope);

@@ -171,13 +171,9 @@ export class Lines {
 
   /** Activations; with the labels at the server also labels, and outside training each record's group. */
   activations(part: number, records: number, about: About): Exchange {
-    return this.line('up', 'activations', { ...about, part, tensors: this.ofActivations(part, records) });
-  }
-
-  /** What such a message carries. */
-  ofActivations(part: number, records: number): readonly TensorSpec[] {
     const known = (this.#activations[part] ??= new Map());
-    return memoized(known, records, () => this.#ofActivations(part, records));
+    const tensors = memoized(known, records, () => this.#ofActivations(part, records));
+    return this.line('up', 'activations', { ...about, part, tensors });
   }
 
   #ofActivations(part: number, records: number): readonly TensorSpec[] {

@@ -141,8 +141,7 @@ function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch, fi
     const pieces = piecesOf(plan, first, batch.count);
     for (const [chunk, { from, count }] of pieces.entries()) {
       const records = { from: batch.from + from, count };
-      const tensors = lines.ofActivations(0, count);
-      yield lines.line('up', 'activations', { epoch, step, chunk, records, batch, tensors });
+      yield lines.activations(0, count, { epoch, step, chunk, records, batch });
     }
     for (const [chunk, { from, count }] of pieces.entries()) {
       const records = { from: batch.from + from, count };

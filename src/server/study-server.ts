@@ -37,7 +37,7 @@ export interface ServerOptions {
    * that a site computes. Then it loses its connection, and if it comes back and is silent again the study ends. Default: ten minutes,
    * or `timeoutMs` if that is longer.
    */
-  readonly silenceTimeoutMs?: number;
+  readonly silenceTimeoutMs?: number | undefined;
   /** `detached`: where activations are kept. */
   readonly activations?: ActivationStore;
   readonly logOrder?: (entry: {

@@ -1,7 +1,7 @@
 // The site's part of the network at its engine: the privacy-preserving layer and whatever else lies before the cut and, with the labels
 // at the site, the head. Parameters and optimizer state live in the engine; batches go in, activations and gradients come out.
 
-import type { Clock } from '../base/index.ts';
+import { BusyTime, type Clock } from '../base/index.ts';
 import { type Engine, GraphTable, type Run } from '../engine/index.ts';
 import { type PartLayout, stateTensors } from '../protocol/index.ts';
 import { bindingsOf, type CompiledStudy, type GraphName, graphOf } from '../split/index.ts';
@@ -22,17 +22,13 @@ export class SegmentRunner {
   readonly #engine: Engine;
   readonly #study: CompiledStudy;
   readonly #graphs: GraphTable<GraphName>;
-  readonly #clock: Clock;
-  /** Milliseconds of computing on batches and rows so far. */
-  computedMs = 0;
-  #calls = 0;
-  #busySince = 0;
+  readonly #busy: BusyTime;
 
   private constructor(engine: Engine, study: CompiledStudy, graphs: GraphTable<GraphName>, clock: Clock) {
     this.#engine = engine;
     this.#study = study;
     this.#graphs = graphs;
-    this.#clock = clock;
+    this.#busy = new BusyTime(() => clock.nowMs());
   }
 
   /** Loads the site's graphs and puts the starting state at the engine. */
@@ -47,26 +43,26 @@ export class SegmentRunner {
   /** The activations of a training batch, float32 [N, …cut]. Keeps what `backward` needs; dropout masks by input name. */
   async forward(x: Tensor, masks: Tensors): Promise<Tensor> {
     return one(
-      await this.#timed(() => this.#engine.run(this.#run('segment-forward', { x, ...masks }, ['cut']))),
+      await this.#busy.during(() => this.#engine.run(this.#run('segment-forward', { x, ...masks }, ['cut']))),
       'cut',
     );
   }
 
   /** The activations of records in inference form. */
   async evaluate(x: Tensor): Promise<Tensor> {
-    return one(await this.#timed(() => this.#engine.run(this.#run('segment-evaluate', { x }, ['cut']))), 'cut');
+    return one(await this.#busy.during(() => this.#engine.run(this.#run('segment-evaluate', { x }, ['cut']))), 'cut');
   }
 
   /** Loss and backward pass of the head on the trunk's output. Its parameters' gradients stay at the engine. */
   async headStep(output: Tensor, feeds: Tensors): Promise<HeadStep> {
     const run = this.#run('head-step', { output, ...feeds }, ['loss', 'output.gradient']);
-    const results = await this.#timed(() => this.#engine.run(run));
+    const results = await this.#busy.during(() => this.#engine.run(run));
     return { loss: one(results, 'loss'), gradient: one(results, 'output.gradient') };
   }
 
   /** The network's output from the trunk's, in inference form. */
   async evaluateHead(output: Tensor): Promise<Tensor> {
-    return one(await this.#timed(() => this.#engine.run(this.#run('head-evaluate', { output }, ['y']))), 'y');
+    return one(await this.#busy.during(() => this.#engine.run(this.#run('head-evaluate', { output }, ['y']))), 'y');
   }
 
   /**
@@ -76,12 +72,12 @@ export class SegmentRunner {
   async learn(x: Tensor, masks: Tensors, cutGradient: Tensor, hyper: Tensor): Promise<void> {
     const learn = this.#run('segment-learn', { x, ...masks, 'cut.gradient': cutGradient, hyper });
     const head = this.#study.parts.head ? [this.#run('head-update', { hyper })] : [];
-    await this.#timed(() => this.#engine.runAll([{ ...learn, transfer: true }, ...head]));
+    await this.#busy.during(() => this.#engine.runAll([{ ...learn, transfer: true }, ...head]));
   }
 
   /** Backward pass without an update: the gradients of all parameters at the site. Takes batch and gradient away as `learn` does. */
   async gradients(x: Tensor, masks: Tensors, cutGradient: Tensor): Promise<Record<string, Tensor>> {
-    return this.#timed(async () => {
+    return this.#busy.during(async () => {
       const backward = this.#run('segment-backward', { x, ...masks, 'cut.gradient': cutGradient });
       await this.#engine.run({ ...backward, transfer: true });
       return this.#engine.get(this.#gradientNames());
@@ -90,7 +86,7 @@ export class SegmentRunner {
 
   /** Updates segment and head by gradients from outside. */
   async update(gradients: Tensors, hyper: Tensor): Promise<void> {
-    await this.#timed(async () => {
+    await this.#busy.during(async () => {
       await this.#engine.put(gradients);
       await this.#engine.runAll(this.parts.map((part) => this.#run(`${part}-update`, { hyper })));
     });
@@ -108,6 +104,11 @@ export class SegmentRunner {
     await this.#engine.put(state);
   }
 
+  /** Milliseconds of computing on batches and rows so far. */
+  get computedMs(): number {
+    return this.#busy.ms;
+  }
+
   /** The parts at the site. */
   get parts(): readonly Part[] {
     return this.#study.parts.head ? ['segment', 'head'] : ['segment'];
@@ -119,15 +120,6 @@ export class SegmentRunner {
 
   #gradientNames(): string[] {
     return this.parts.flatMap((part) => this.#layout(part).groups.map((_, index) => `${part}.g${index}`));
-  }
-
-  async #timed<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#calls++ === 0) this.#busySince = this.#clock.nowMs();
-    try {
-      return await work();
-    } finally {
-      if (--this.#calls === 0) this.computedMs += this.#clock.nowMs() - this.#busySince;
-    }
   }
 
   #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = []): Run {

@@ -21,7 +21,7 @@ const modes: readonly (readonly [string, TestStudy])[] = [
   ['averaged, private', { counts, training, choices: { order: 'none', trunk: 'averaged', segments: 'private' } }],
   ['detached', { counts, training: { augmentPasses: 20 }, choices: { when: 'detached', order: 'none' } }],
 ];
-/** What is waited for in minutes takes a fraction of a second; delays and stalls keep their length beside it. */
+/** All waits are so many times shorter: time-outs, pauses, delays and stalls. */
 const speedup = 20;
 const shares: Readonly<Record<FaultKind, number>> = {
   drop: 0.005,

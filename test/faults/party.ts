@@ -80,7 +80,7 @@ export async function serve(
       signal,
       timeoutMs,
       joinTimeoutMs,
-      ...(silenceTimeoutMs === undefined ? {} : { silenceTimeoutMs }),
+      silenceTimeoutMs,
       ...(plan.choices.when === 'detached' ? { activations: createMemoryActivationStore(plan.network.cutDims) } : {}),
       onEvent: (event) => {
         if (event.kind === 'refused') count(tally, `refused ${event.code}`);

@@ -36,6 +36,10 @@ export class LoweredSession {
   readonly #sessions: Sessions;
   readonly #hooks: Hooks;
   readonly #batched: ReadonlySet<string>;
+  /** What a run in parts is checked against: what its beginning reads, each unit's rows, and its end. */
+  readonly unitsRead: Declaration;
+  readonly rowsRead: Declaration;
+  readonly endReads: Declaration;
   /** Inputs of the units that are of no record. */
   readonly #fixedInputs: readonly string[];
 
@@ -52,11 +56,6 @@ export class LoweredSession {
     this.endReads = { ...graph, inputs: fixed };
     this.unitsRead = { ...graph, inputs: fixed.filter(({ name }) => read.has(name)) };
   }
-
-  /** What of a run its units read, and what their end does. */
-  readonly unitsRead: Declaration;
-  readonly rowsRead: Declaration;
-  readonly endReads: Declaration;
 
   /** Whether a batch of so many records can be run; else the standard graph must do. */
   takes(batch: number): boolean {

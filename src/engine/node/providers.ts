@@ -1,7 +1,7 @@
 // Which execution providers this machine's ONNX Runtime offers, and what to say when the one that was asked for is not among them.
 
 import { EngineError, messageOf } from '../../base/index.ts';
-import type { Provider } from '../engine.ts';
+import { type Provider, providers } from '../engine.ts';
 
 /** A provider that onnxruntime-node was built with here. */
 export interface ProviderHere {
@@ -9,8 +9,6 @@ export interface ProviderHere {
   /** Its library came with the npm package; else it must be installed apart, and the driver with it. */
   readonly bundled: boolean;
 }
-
-const providers: readonly string[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'] satisfies Provider[];
 
 const advice: Readonly<Record<Provider, string>> = {
   cpu: 'reinstall onnxruntime-node for this platform',
@@ -24,7 +22,7 @@ const advice: Readonly<Record<Provider, string>> = {
 export async function providersHere(): Promise<readonly ProviderHere[]> {
   const { listSupportedBackends } = await import('onnxruntime-node');
   return listSupportedBackends()
-    .filter(({ name }) => providers.includes(name))
+    .filter(({ name }) => (providers as readonly string[]).includes(name))
     .map(({ name, bundled }) => ({ provider: name as Provider, bundled }));
 }
 

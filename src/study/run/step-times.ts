@@ -1,6 +1,7 @@
 // How long a process takes for a step, and what it does in that time: its engine's share and its own thread's.
 
 import { performance } from 'node:perf_hooks';
+import { BusyTime } from '../../base/index.ts';
 import { type Engine, watchEngine } from '../../engine/index.ts';
 
 /** Totals since the process started, at the end of a step. */
@@ -19,10 +20,8 @@ export class StepTimer {
   readonly #at: ReadonlySet<number>;
   readonly #take: (times: StepTimes) => void;
   readonly #start = performance.eventLoopUtilization();
+  readonly #engine = new BusyTime(() => performance.now());
   #steps = 0;
-  #engineMs = 0;
-  #calls = 0;
-  #busySince = 0;
 
   constructor(at: readonly number[], take: (times: StepTimes) => void) {
     this.#at = new Set(at);
@@ -33,18 +32,11 @@ export class StepTimer {
     this.#steps += 1;
     if (!this.#at.has(this.#steps)) return;
     const { active } = performance.eventLoopUtilization(this.#start);
-    this.#take({ steps: this.#steps, ms: performance.now(), engineMs: this.#engineMs, threadMs: active });
+    this.#take({ steps: this.#steps, ms: performance.now(), engineMs: this.#engine.ms, threadMs: active });
   }
 
   /** The engine, with its work timed. */
   watch(engine: Engine): Engine {
-    return watchEngine(engine, async (_, work) => {
-      if (this.#calls++ === 0) this.#busySince = performance.now();
-      try {
-        return await work();
-      } finally {
-        if (--this.#calls === 0) this.#engineMs += performance.now() - this.#busySince;
-      }
-    });
+    return watchEngine(engine, (_, work) => this.#engine.during(work));
   }
 }
