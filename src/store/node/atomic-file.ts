@@ -17,11 +17,16 @@ export const temporarySuffix = '.tmp';
 export async function atomicWriteFile(
   path: string,
   content: string | Uint8Array | Iterable<Uint8Array>,
-  options: { readonly onPiece?: (piece: Uint8Array) => void; readonly trailer?: () => Uint8Array } = {},
+  options: {
+    readonly onPiece?: (piece: Uint8Array) => void;
+    readonly trailer?: () => Uint8Array;
+    /** The file's permissions; default: what the process's umask leaves. */
+    readonly mode?: number;
+  } = {},
 ): Promise<void> {
   const temporary = path + temporarySuffix;
   try {
-    const file = await open(temporary, 'w');
+    const file = await open(temporary, 'w', options.mode);
     try {
       const parts =
         typeof content === 'string' ? [Buffer.from(content)] : content instanceof Uint8Array ? [content] : content;

@@ -6,3 +6,4 @@ export {
 } from './file-activation-store.ts';
 export { openFileCommitStore } from './file-commit-store.ts';
 export { openFileLog, readFileLog, type FileLogOptions } from './file-log.ts';
+export { openKeyFile, readPrivateFile, writePrivateFile, type SigningKey } from './key-file.ts';
