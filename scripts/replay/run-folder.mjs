@@ -27,6 +27,8 @@ async function readLog(path) {
     const entry = JSON.parse(line);
     first ??= entry;
     if (entry.event === 'step') losses.push(entry.loss);
+    // What was done after the commit from which the run went on is undone.
+    if (entry.event === 'resumed') losses.length = entry.step;
   }
   return { first, losses };
 }

@@ -74,6 +74,8 @@ export type ProtocolErrorCode =
   | 'plan-mismatch'
   | 'unknown-site'
   | 'already-connected'
+  | 'going-back'
+  | 'study-went-back'
   | 'study-stopped'
   | 'refused-by-peer';
 

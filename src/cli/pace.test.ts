@@ -27,4 +27,15 @@ describe('Pace', () => {
     for (let bundle = 0; bundle < 20; bundle++) for (let step = 0; step < 10; step++) pace.step(8, 100 * bundle);
     expect(pace.recordsPerSecond).toBeCloseTo(800, 6);
   });
+
+  it('takes what is left from the steps since a study went on', () => {
+    const pace = new Pace();
+    pace.expect(100);
+    for (let step = 0; step < 10; step++) pace.step(10, 100 * step);
+    pace.goOnFrom(60);
+    expect(pace.share).toBe(0.6);
+    for (let step = 0; step <= 10; step++) pace.step(10, 20_000 + 1000 * step);
+    expect(pace.share).toBeCloseTo(0.71, 6);
+    expect(pace.secondsLeft(30_000)).toBeCloseTo((10 / 11) * 29, 6);
+  });
 });

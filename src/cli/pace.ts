@@ -5,6 +5,8 @@ const windowMs = 5000;
 
 export class Pace {
   #total = 0;
+  /** Steps that were done before the first that was told. */
+  #before = 0;
   #steps = 0;
   #startMs: number | undefined;
   /** Times and records of the last steps. */
@@ -13,6 +15,13 @@ export class Pace {
   /** Says how many steps there will be. */
   expect(steps: number): void {
     this.#total = steps;
+  }
+
+  /** Says that so many steps are done already, and none since. */
+  goOnFrom(steps: number): void {
+    this.#before = steps;
+    this.#steps = 0;
+    this.#startMs = undefined;
   }
 
   step(records: number, nowMs: number): void {
@@ -29,7 +38,7 @@ export class Pace {
 
   /** Steps done over all steps, 0 … 1. */
   get share(): number {
-    return this.#total > 0 ? Math.min(1, this.#steps / this.#total) : 0;
+    return this.#total > 0 ? Math.min(1, (this.#before + this.#steps) / this.#total) : 0;
   }
 
   /** Records a second over the last few seconds; undefined at the start. */
@@ -44,6 +53,6 @@ export class Pace {
   /** Seconds that are left if it goes on as so far, validation included; undefined at the start. */
   secondsLeft(nowMs: number): number | undefined {
     if (this.#startMs === undefined || this.#steps < 2 || this.#total === 0) return undefined;
-    return ((nowMs - this.#startMs) / 1000 / this.#steps) * Math.max(0, this.#total - this.#steps);
+    return ((nowMs - this.#startMs) / 1000 / this.#steps) * Math.max(0, this.#total - this.#before - this.#steps);
   }
 }

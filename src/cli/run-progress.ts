@@ -122,6 +122,16 @@ export class RunProgress {
         return;
       case 'epoch':
         this.#epochEnded(event.record, nowMs);
+        return;
+      case 'resumed':
+        this.#pace.goOnFrom(event.step);
+        this.#ends = false;
+        this.#screen.line(resumedText(event));
+        return;
+      case 'warning':
+        this.#screen.line(`warning: ${event.text}`);
+        return;
+      case 'commit':
     }
   }
 
@@ -165,6 +175,11 @@ export class RunProgress {
 
 /** The most sites that one line names. */
 const namedMost = 12;
+
+function resumedText({ step, undone, reason }: ServerEvent & { readonly kind: 'resumed' }): string {
+  const again = undone > 0 ? `; ${undone} steps are made again` : '';
+  return `${reason}: the study goes on ${step === 0 ? 'from its start' : `from the commit after step ${step}`}${again}`;
+}
 
 function awaitedText(sites: readonly string[]): string {
   if (sites.length === 0) return 'all sites are here';

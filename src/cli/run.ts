@@ -1,5 +1,7 @@
 // `septum run`.
 
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ConfigError } from '../base/index.ts';
 import { metricsText, readStudy, runStudy } from '../study/index.ts';
 import { checkedImages } from './checked-images.ts';
@@ -13,19 +15,19 @@ import { Screen } from './screen.ts';
 export async function run(studyFile: string, flags: RunFlags): Promise<number> {
   const screen = new Screen();
   const progress = new RunProgress(screen);
+  let out: string | undefined;
   try {
-    if (flags.resume)
-      throw new ConfigError('bad-usage', '--resume: going on with a run comes with recovery, in a later version');
     const study = await readStudy(studyFile);
     if (flags.data === undefined && study.data.kind !== 'synthetic')
       throw new ConfigError('bad-usage', '--data PATH is missing: the folder or file with the records');
-    const out = flags.out ?? `septum-run-${study.name}-${flags.seed ?? study.seed}`;
+    out = flags.out ?? `septum-run-${study.name}-${flags.seed ?? study.seed}`;
     const result = await runStudy({
       study,
       overrides: { seed: flags.seed, siteCount: flags.sites, ratio: flags.ratio },
       data: flags.data ?? '',
       out,
       force: flags.force ?? false,
+      resume: flags.resume ?? false,
       skipBad: flags.skipBad ?? 0,
       profile: flags.profile ?? false,
       serverThreads: flags.serverThreads,
@@ -43,6 +45,15 @@ export async function run(studyFile: string, flags: RunFlags): Promise<number> {
     return 0;
   } catch (error) {
     screen.done();
+    if (out !== undefined && !(error instanceof ConfigError) && (await hasCommits(out)))
+      process.stderr.write(
+        `septum: what was trained so far is in ${out}; the same command with --resume goes on with it\n`,
+      );
     return fail(error);
   }
+}
+
+async function hasCommits(out: string): Promise<boolean> {
+  const files = await readdir(join(out, 'commits')).catch(() => []);
+  return files.some((name) => name.startsWith('server.') && name.endsWith('.commit'));
 }

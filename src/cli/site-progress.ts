@@ -64,6 +64,14 @@ export class SiteProgress {
         if (nowMs - this.#told < betweenLinesMs && event.epoch + 1 < this.#epochs) return;
         this.#told = nowMs;
         this.#screen.line(`epoch ${event.epoch + 1}/${this.#epochs}${event.best ? ' (best)' : ''}`);
+        return;
+      case 'resumed':
+        this.#screen.line(`goes on from the commit after step ${event.step}`);
+        return;
+      case 'warning':
+        this.#screen.line(`warning: ${event.text}`);
+        return;
+      case 'commit':
     }
   }
 

@@ -14,6 +14,8 @@ export interface Census {
   readonly classes: Int32Array;
   /** Count, sum and sum of squares of each standardised input column and, last, of the regression target; float64 [columns + 1, 3]. */
   readonly sums: Float64Array;
+  /** The newest commits that the site holds, by the server steps before each. */
+  readonly commits: readonly number[];
 }
 
 /** Server steps of one epoch that a study may have. */
@@ -36,7 +38,10 @@ export function readCensus(message: Message): Census {
       throw new ProtocolError('bad-field', `census: ${count} records in part ${part}, but ${sum} of all classes`);
   });
   checkSums(sums, train, 'census');
-  return { counts: { train, val, test }, classes, sums };
+  const { scalars: commits } = message;
+  if (!commits.every((steps) => Number.isSafeInteger(steps) && steps >= 0))
+    throw new ProtocolError('bad-field', 'census: a commit is not after a number of steps');
+  return { counts: { train, val, test }, classes, sums, commits };
 }
 
 /**

@@ -4,9 +4,12 @@
 import { ProtocolError, type SeptumError } from '../base/index.ts';
 import { message, type Message } from './message.ts';
 
-/** What a site says first on a connection: who it is, by which plan it goes, and how many lines of its script have passed. */
-export function hello(site: string, plan: string, position: number): Message {
-  return message('hello', { site, plan, sequence: position });
+/**
+ * What a site says first on a connection: who it is, by which plan it goes, and how many lines of its script have passed. `life` tells the
+ * process from another one under the same name, 1 to 64 letters and digits.
+ */
+export function hello(site: string, plan: string, position: number, life: string): Message {
+  return message('hello', { site, plan, sequence: position, text: life });
 }
 
 /** The server's answer: its plan, and how many lines of the site's script have passed at the server. */
@@ -14,20 +17,26 @@ export function welcome(plan: string, position: number): Message {
   return message('welcome', { plan, sequence: position });
 }
 
-/** Tells the peer why it is refused. `retry` says that the same peer may try again. The error's message must hold nothing of any record. */
-export function refusal(error: SeptumError, retry: boolean): Message {
+/** Whether a peer that is refused may come again: where it stands, or `anew`, from the start of its script. */
+export type Return = (typeof returns)[number];
+const returns = ['never', 'again', 'anew'] as const;
+
+/** Tells the peer why it is refused, and whether it may come again. The error's message must hold nothing of any record. */
+export function refusal(error: SeptumError, mayReturn: Return): Message {
   return message('refuse', {
     text: `${error.code}: ${error.message}`.slice(0, refusalTextMost),
-    scalars: [retry ? 1 : 0],
+    scalars: [returns.indexOf(mayReturn)],
   });
 }
 
 /** Longest text of a refusal, in characters. */
 export const refusalTextMost = 1000;
 
-/** Throws ProtocolError unless the message is a hello with nothing in it but site, plan and position. */
+/** Throws ProtocolError unless the message is a hello with nothing in it but site, plan, position and life. */
 export function checkHello(received: Message): void {
-  requireOnly(received, 'hello', ['site', 'plan', 'sequence']);
+  requireOnly(received, 'hello', ['site', 'plan', 'sequence', 'text']);
+  if (!/^[0-9a-z]{1,64}$/i.test(received.text))
+    throw new ProtocolError('bad-field', 'hello: expected 1 to 64 letters and digits that tell the process');
 }
 
 /** Throws ProtocolError unless the message is a welcome to this plan, with nothing else in it but the server's position. */
@@ -38,14 +47,14 @@ export function checkWelcome(received: Message, plan: string): void {
 }
 
 /** What a refuse says. The text is printable ASCII, at most `refusalTextMost` characters. Throws ProtocolError unless it is a well-formed refuse. */
-export function readRefusal(received: Message): { readonly text: string; readonly retry: boolean } {
+export function readRefusal(received: Message): { readonly text: string; readonly mayReturn: Return } {
   requireOnly(received, 'refuse', ['text', 'scalars']);
-  const [retry] = received.scalars;
-  if (received.scalars.length !== 1 || (retry !== 0 && retry !== 1))
-    throw new ProtocolError('bad-field', 'refuse: expected one scalar, 0 or 1');
+  const mayReturn = returns[received.scalars[0] ?? -1];
+  if (received.scalars.length !== 1 || mayReturn === undefined)
+    throw new ProtocolError('bad-field', 'refuse: expected one scalar, 0, 1 or 2');
   if (received.text.length > refusalTextMost)
     throw new ProtocolError('bad-field', `refuse: a text of ${received.text.length} characters`);
-  return { text: received.text.replace(/[^\x20-\x7e]/g, '?'), retry: retry === 1 };
+  return { text: received.text.replace(/[^\x20-\x7e]/g, '?'), mayReturn };
 }
 
 function requireOnly(received: Message, kind: Message['kind'], allowed: readonly (keyof Message)[]): void {

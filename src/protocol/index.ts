@@ -6,6 +6,7 @@ export * from './codec.ts';
 export * from './handshake.ts';
 export {
   classCountOf,
+  COMMITS_HELD,
   type Direction,
   type Exchange,
   HISTOGRAM_BINS,

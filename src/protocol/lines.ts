@@ -40,6 +40,9 @@ export function classCountOf(plan: Pick<Plan, 'task'>): number {
   return plan.task.kind === 'classification' ? plan.task.classes.length : 1;
 }
 
+/** The newest commits that a site says it holds, by the server steps before each; 0 is the start, which everybody holds. */
+export const COMMITS_HELD = 2;
+
 /** Records that one part of one site may have, and one more. */
 const RECORDS_BELOW = 2 ** 24;
 
@@ -147,7 +150,7 @@ export class Lines {
       { name: 'classes', dtype: 'int32', dims: [3, classes], below: RECORDS_BELOW },
       { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
     ];
-    return this.line('up', 'census', { tensors });
+    return this.line('up', 'census', { tensors, scalars: COMMITS_HELD });
   }
 
   pooled(): Exchange {
@@ -157,7 +160,7 @@ export class Lines {
       { name: 'classes', dtype: 'int32', dims: [3, classes], below: 0x7fffffff },
       { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
     ];
-    return this.line('down', 'pooled', { tensors, scalars: 1 });
+    return this.line('down', 'pooled', { tensors, scalars: 2 });
   }
 
   /** The activations of records, or their gradient, and nothing else. */

@@ -6,7 +6,8 @@ import { classWeights } from './class-weights.ts';
 import type { Message } from './message.ts';
 import { meanAndSd, type Moments } from './moments.ts';
 import type { Plan } from './plan.ts';
-import { type SiteCounts, uploadChunks } from './script.ts';
+import { Schedule } from './schedule.ts';
+import { mayStartAt, type SiteCounts, uploadChunks } from './script.ts';
 
 /** The pool's facts. */
 export interface PooledFacts {
@@ -20,6 +21,8 @@ export interface PooledFacts {
   readonly target: Moments;
   /** `detached`: chunks that the server holds already. */
   readonly chunksHeld: number;
+  /** Server steps before the commit that the study goes on from; 0 at its start. */
+  readonly startStep: number;
 }
 
 /** Reads a `pooled` message whose shapes the session has checked. Throws ProtocolError when its counts cannot be, or are not this site's own. */
@@ -45,10 +48,15 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     siteCounts.reduce((sum, { train }) => sum + train, 0),
     'pooled',
   );
-  const chunksHeld = message.scalars[0] as number;
+  const [chunksHeld, startStep] = message.scalars as [number, number];
   const chunks = plan.choices.when === 'detached' ? uploadChunks(plan, own) : 0;
   if (!Number.isInteger(chunksHeld) || chunksHeld < 0 || chunksHeld > chunks)
     throw bad(`${chunksHeld} chunks held, of ${chunks}`);
+  const schedule = new Schedule(
+    plan,
+    siteCounts.map(({ train }) => train),
+  );
+  if (!mayStartAt(plan, schedule, startStep)) throw bad(`the study cannot go on from step ${startStep}`);
   const classCount = classes.length / 3;
   const moments = Array.from({ length: sums.length / 3 }, (_, column) =>
     meanAndSd(sums[3 * column] as number, sums[3 * column + 1] as number, sums[3 * column + 2] as number),
@@ -56,5 +64,5 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
   const target = moments.pop() as Moments;
   const classCounts = Array.from(classes.subarray(0, classCount));
   const weights = classWeights(plan.training.classWeights, classCounts);
-  return { counts: siteCounts, classCounts, classWeights: weights, inputs: moments, target, chunksHeld };
+  return { counts: siteCounts, classCounts, classWeights: weights, inputs: moments, target, chunksHeld, startStep };
 }

@@ -17,7 +17,7 @@ function planOf(choices: Partial<Choices>, training: TestStudy['training'] = {})
   return planStudy({ choices, counts: [5, 2], training: { batch: 3, epochs: 1, ...training } }).plan;
 }
 
-function linesOf(plan: Plan, site: number, facts: ScriptFacts = { counts, chunksHeld: 0 }): Exchange[] {
+function linesOf(plan: Plan, site: number, facts: ScriptFacts = { counts, chunksHeld: 0, startStep: 0 }): Exchange[] {
   return [...siteScript(plan, site, facts)];
 }
 
@@ -87,7 +87,7 @@ it('goes on an upload after the chunks that the server holds', () => {
     [0, 2, 8],
   ]);
   for (let held = 0; held <= whole.length; held++) {
-    const rest = linesOf(plan, 0, { counts, chunksHeld: held });
+    const rest = linesOf(plan, 0, { counts, chunksHeld: held, startStep: 0 });
     expect(rest.filter(isChunk)).toEqual(whole.slice(held));
     expect(rest.at(-3 - inChunks(stateTensors('segment', plan.layouts.segment, false)).length)?.kind).toBe('weights');
   }
@@ -98,7 +98,7 @@ it('never lets more than four messages of rows go unanswered', () => {
   const plan = planOf({ segments: 'private' });
   expect(evaluationRows(plan)).toBe(4096);
   for (const script of [
-    linesOf(plan, 0, { counts: [many, many], chunksHeld: 0 }),
+    linesOf(plan, 0, { counts: [many, many], chunksHeld: 0, startStep: 0 }),
     linesOf(planOf({ when: 'detached', order: 'none' }, { augmentPasses: 20 }), 0),
   ]) {
     let unanswered = 0;
@@ -127,6 +127,7 @@ describe('a site that has nothing to say for long', () => {
         { train: 1, val: 0, test: 0 },
       ],
       chunksHeld: 0,
+      startStep: 0,
     };
     const plan = planOf({});
     const script = linesOf(plan, 1, facts);
@@ -144,7 +145,7 @@ describe('a site that has nothing to say for long', () => {
     const groups = [5 << 20, ...Array.from({ length: 30 }, () => 500_000)].map(group);
     const plan = planOf({});
     const large = { ...plan, layouts: { ...plan.layouts, trunk: { groups, statistics: [], slots: 0 } } };
-    const sizes = runsDown(large, 0, { counts, chunksHeld: 0 }).map((run) =>
+    const sizes = runsDown(large, 0, { counts, chunksHeld: 0, startStep: 0 }).map((run) =>
       run.reduce((sum, line) => sum + bytesOf(line), 0),
     );
     expect(sizes.filter((bytes) => bytes > BYTES_UNACKNOWLEDGED)).toEqual([4 * groups[0]!.dims[0]!]);

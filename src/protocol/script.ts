@@ -26,6 +26,21 @@ export interface ScriptFacts {
   counts: readonly SiteCounts[];
   /** `detached`: chunks of this site that the server holds already and that are not sent again. */
   chunksHeld: number;
+  /** Server steps before the commit that the study goes on from; 0 at its start, and always in `detached`. */
+  startStep: number;
+}
+
+/** The facts before `pooled`. */
+export function unknownFacts(): ScriptFacts {
+  return { counts: [], chunksHeld: 0, startStep: 0 };
+}
+
+/** Whether the study may go on from a commit after so many server steps: within an epoch only where the plan alone says who has done what by then. */
+export function mayStartAt(plan: Plan, schedule: Schedule, startStep: number): boolean {
+  const { serverSteps } = schedule;
+  if (!Number.isSafeInteger(startStep) || startStep < 0 || startStep > plan.training.epochs * serverSteps) return false;
+  if (plan.choices.when === 'detached') return startStep === 0;
+  return plan.choices.order === 'union' || startStep % serverSteps === 0;
 }
 
 /** Rows of one message of activations outside training: about 4 MiB, at least 1, at most 4096. */
@@ -60,8 +75,10 @@ function* wholeStudy(plan: Plan, lines: Lines, index: number, facts: ScriptFacts
   if (plan.choices.when === 'detached') {
     yield* detachedUpload(plan, lines, own, facts.chunksHeld);
   } else {
-    for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
-      yield* trainingEpoch(plan, lines, schedule, index, epoch);
+    const { serverSteps } = schedule;
+    for (let epoch = Math.floor(facts.startStep / serverSteps); epoch < plan.training.epochs; epoch++) {
+      const firstStep = Math.max(0, facts.startStep - epoch * serverSteps);
+      yield* trainingEpoch(plan, lines, schedule, index, epoch, firstStep);
       if (plan.choices.segments === 'relay') yield* lines.weights('down', epoch, -1, segmentsOf(plan), true);
       yield* evaluation(plan, lines, epoch, 1, own.val);
       yield lines.line('down', 'verdict', { epoch, scalars: 2 });
@@ -83,18 +100,20 @@ function segmentsOf(plan: Plan): readonly (readonly [string, PartLayout])[] {
   );
 }
 
+/** `firstStep`: with `union` the epoch's steps before it are done. */
 function* trainingEpoch(
   plan: Plan,
   lines: Lines,
   schedule: Schedule,
   site: number,
   epoch: number,
+  firstStep: number,
 ): Generator<Exchange> {
   const { order, segments } = plan.choices;
   const batches = schedule.batches(site, epoch);
   if (order === 'union') {
     const byStep = new Map(batches.map((batch) => [batch.step, batch]));
-    for (let step = 0; step < schedule.serverSteps; step++) {
+    for (let step = firstStep; step < schedule.serverSteps; step++) {
       const batch = byStep.get(step);
       if (batch) yield* trainingStep(plan, lines, epoch, batch, schedule.firstOfStep(epoch, step, site));
       if (segments === 'mirrored') yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), batch);

@@ -26,7 +26,7 @@ const plans = allowedChoices()
 
 /** One side with its own facts; the site learns them with `pooled`. */
 class Side {
-  readonly facts: ScriptFacts = { counts: [], chunksHeld: 0 };
+  readonly facts: ScriptFacts = { counts: [], chunksHeld: 0, startStep: 0 };
   readonly session: Session;
   readonly #counts: readonly SiteCounts[];
   readonly accepted: Exchange[] = [];
@@ -85,7 +85,7 @@ describe.each(plans)('two sides of $name', ({ plan }) => {
     expect(site.session.expected).toBeUndefined();
     expect(server.session.expected).toBeUndefined();
     expect(site.session.position).toBe(server.session.position);
-    expect(site.session.position).toBe([...siteScript(plan, 0, { counts, chunksHeld: 0 })].length);
+    expect(site.session.position).toBe([...siteScript(plan, 0, { counts, chunksHeld: 0, startStep: 0 })].length);
   });
 
   it('take every line once and with the same bytes, however often and wherever the connection breaks', () => {
@@ -115,7 +115,7 @@ describe.each(plans)('two sides of $name', ({ plan }) => {
           else if (choice <= 8 && up.length > 0) server.accept(up.shift()!);
           else if (down.length > 0) site.accept(down.shift()!);
         }
-        const script = [...siteScript(plan, 0, { counts, chunksHeld: 0 })];
+        const script = [...siteScript(plan, 0, { counts, chunksHeld: 0, startStep: 0 })];
         expect(server.accepted).toEqual(script.filter((line) => line.direction === 'up'));
         expect(site.accepted).toEqual(script.filter((line) => line.direction === 'down'));
       }),

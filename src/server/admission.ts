@@ -11,7 +11,7 @@ import {
   TransportError,
   withDeadline,
 } from '../base/index.ts';
-import { checkHello, decodeMessage, type Message, type Plan } from '../protocol/index.ts';
+import { checkHello, decodeMessage, type Message, type Plan, type Return } from '../protocol/index.ts';
 import type { Connection, Listener } from '../transport/index.ts';
 import { refuse } from './refuse.ts';
 import type { ServerSiteLink } from './site-link.ts';
@@ -22,13 +22,14 @@ const strangerBytesMax = 4096;
 export interface AdmissionOptions {
   readonly plan: Plan;
   readonly planHash: string;
-  readonly links: readonly ServerSiteLink[];
+  /** A site's link; undefined while the study goes back to a commit. */
+  readonly link: (site: number) => ServerSiteLink | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** A connection that has not said hello by then is closed. */
   readonly helloTimeoutMs: number;
-  /** Called for a site process that starts over while the server's session is further; says whether the study allows it. */
-  readonly restart: (site: number) => boolean;
+  /** Called for a site process that starts over while the server's session is further. Throws ProtocolError when it cannot be served at once. */
+  readonly restart: (site: number) => void;
   readonly onRefused: (remote: string, reason: string, code: string) => void;
 }
 
@@ -64,22 +65,39 @@ async function greet(connection: Connection, options: AdmissionOptions, onHello:
     if (!frame) throw new TransportError('closed', 'the peer closed the connection before it said hello');
     const hello = decodeMessage(frame);
     const site = siteOf(hello, options.plan, options.planHash);
-    const link = options.links[site] as ServerSiteLink;
+    const link = options.link(site);
+    if (!link) throw goingBack();
     if (link.connected) throw new ProtocolError('already-connected', `site ${hello.site} is connected already`);
-    if (hello.sequence === 0 && link.position > 0 && !options.restart(site)) {
+    if (hello.sequence === 0) {
+      if (link.position > 0) options.restart(site);
+      link.life = hello.text;
+    } else if (link.life === '') {
       throw new ProtocolError(
-        'out-of-order',
-        `site ${hello.site} starts over, but the study stands at its message ${link.position}: a site process that was restarted cannot take part again in this version`,
+        'study-went-back',
+        `the study has begun anew or went back to a commit since site ${hello.site} was here`,
       );
+    } else if (link.life !== hello.text) {
+      throw new ProtocolError('out-of-order', `another process takes part as site ${hello.site}`);
     }
     await link.serve(connection, hello.sequence);
   } catch (error) {
     options.onRefused(connection.remote, messageOf(error), codeOf(error));
     const told = error instanceof SeptumError ? error : new ProtocolError('bad-frame', 'hello could not be read');
-    // A name that is taken may be the same site's dying connection, and a hello that came late a slow network's: they may try again.
-    const retry = told.code === 'already-connected' || told instanceof TimeoutError;
-    await refuse(connection, told, retry, options.clock);
+    await refuse(connection, told, mayReturn(told), options.clock);
   }
+}
+
+/** What a site is told that comes while the study goes back. */
+export function goingBack(): ProtocolError {
+  return new ProtocolError('going-back', 'the study goes back to a commit: come again');
+}
+
+/** A name that is taken may be the same site's dying connection, and a hello that came late a slow network's: they may try again. */
+function mayReturn(told: SeptumError): Return {
+  if (told.code === 'study-went-back') return 'anew';
+  return told.code === 'already-connected' || told.code === 'going-back' || told instanceof TimeoutError
+    ? 'again'
+    : 'never';
 }
 
 /** The site that says hello. Throws ProtocolError when it is not one of the study's or runs another plan. */

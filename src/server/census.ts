@@ -22,12 +22,13 @@ interface Taken {
 }
 
 /**
- * Takes every site's census, settles what they make together and tells all sites, with the chunks of each one's upload that the server
- * holds. Throws DataError when a site has too few records.
+ * Takes every site's census and settles what they make together; then tells all sites, with the step that `startStep` gives: the study
+ * goes on from there. `commits` are what each site holds. Throws DataError when a site has too few records, and what `startStep` throws.
  */
 export async function takeCensuses(
   plan: Plan,
   sites: StudySites,
+  startStep: (pooled: Pooled, commits: readonly (readonly number[])[]) => Promise<number> | number,
   chunksHeld: (site: number, pooled: Pooled) => number,
 ): Promise<Pooled> {
   const taken = sites.links.map((): Taken => ({ restarts: -1 }));
@@ -35,15 +36,18 @@ export async function takeCensuses(
     taken.findIndex(({ restarts }, site) => restarts !== sites.restarts(site) || !sites.link(site).connected);
   for (let site = absent(); site >= 0; site = absent()) taken[site] = await takeCensus(sites, site, taken[site]);
   // From here to the next wait all is done at once: a site that starts over comes before it or after it.
-  const pooled = together(
-    plan,
-    taken.map(({ census }) => {
-      assert(census, 'every site has sent its census');
-      return census;
-    }),
-  );
+  const censuses = taken.map(({ census }) => {
+    assert(census, 'every site has sent its census');
+    return census;
+  });
+  const pooled = together(plan, censuses);
   sites.settle(pooled);
-  await Promise.all(plan.sites.map((_, site) => sites.tellPooled(site, pooled, chunksHeld(site, pooled))));
+  const found = startStep(
+    pooled,
+    censuses.map(({ commits }) => commits),
+  );
+  const start = typeof found === 'number' ? found : await found;
+  await Promise.all(plan.sites.map((_, site) => sites.tellPooled(site, pooled, chunksHeld(site, pooled), start)));
   return pooled;
 }
 
@@ -58,34 +62,41 @@ function takeCensus(sites: StudySites, site: number, known: Taken | undefined): 
   });
 }
 
+/** The census of each site made one. Throws DataError when a site has too few records. */
 function together(plan: Plan, censuses: readonly Census[]): Pooled {
-  const classCount = classCountOf(plan);
-  const columns = plan.standardisedColumns + 1;
-  const classes = new Int32Array(3 * classCount);
-  const sums = new Float64Array(3 * columns);
-  const counts: SiteCounts[] = [];
+  const classes = new Int32Array(3 * classCountOf(plan));
+  const sums = new Float64Array(3 * (plan.standardisedColumns + 1));
   for (const [site, census] of censuses.entries()) {
     requireRecords(plan, site, census.counts.train);
-    counts.push(census.counts);
     for (let index = 0; index < classes.length; index++)
       classes[index] = (classes[index] as number) + (census.classes[index] ?? 0);
     for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (census.sums[index] ?? 0);
   }
-  checkPool(plan, counts);
-  const moments = Array.from({ length: columns }, (_, column) => {
+  const counts = censuses.flatMap(({ counts: { train, val, test } }) => [train, val, test]);
+  return pooledOf(
+    {
+      counts: tensor('int32', [censuses.length, 3], Int32Array.from(counts)),
+      classes: tensor('int32', [3, classes.length / 3], classes),
+      sums: tensor('float64', [sums.length / 3, 3], sums),
+    },
+    plan,
+  );
+}
+
+/** What the `pooled` message's tensors say. */
+export function pooledOf(tensors: Pooled['tensors'], plan: Plan): Pooled {
+  const [counts, classes, sums] = [tensors.counts.data, tensors.classes.data, tensors.sums.data];
+  const siteCounts = plan.sites.map((_, site) => ({
+    train: counts[3 * site] ?? 0,
+    val: counts[3 * site + 1] ?? 0,
+    test: counts[3 * site + 2] ?? 0,
+  }));
+  checkPool(plan, siteCounts);
+  const moments = Array.from({ length: sums.length / 3 }, (_, column) => {
     const { mean, sd } = meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0);
     return [mean, sd] as const;
   });
-  const tensors = {
-    counts: tensor(
-      'int32',
-      [counts.length, 3],
-      Int32Array.from(counts.flatMap(({ train, val, test }) => [train, val, test])),
-    ),
-    classes: tensor('int32', [3, classCount], classes),
-    sums: tensor('float64', [columns, 3], sums),
-  };
-  return { counts, classes: Array.from(classes.subarray(0, classCount)), moments, tensors };
+  return { counts: siteCounts, classes: Array.from(classes.subarray(0, classes.length / 3)), moments, tensors };
 }
 
 /** Server steps of an epoch; with `detached` those on the pool of all passes. */

@@ -55,6 +55,7 @@ export async function trainPoolEpoch(
   study: CompiledStudy,
   pool: Pool,
   epoch: number,
+  signal: AbortSignal,
 ): Promise<void> {
   const { plan, trunk } = training.options;
   const steps = stepCount(pool.size, plan.training.batch);
@@ -70,6 +71,7 @@ export async function trainPoolEpoch(
   let next = pool.take(rowsOfStep(0));
   for (let step = 0; step < steps; step++) {
     const { cut, labels } = await next;
+    signal.throwIfAborted();
     if (step + 1 < steps) {
       next = pool.take(rowsOfStep(step + 1));
       next.catch(() => undefined); // The next turn of the loop sees it.

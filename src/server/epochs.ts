@@ -1,7 +1,5 @@
-// The end of each epoch: its training loss, validation, which epoch's model is selected, the verdict that the sites hear, and the
-// server's half of a commit.
+// The end of each epoch: its training loss, validation, which epoch's model is selected, and the verdict that the sites hear.
 
-import type { Engine, EngineInfo } from '../engine/index.ts';
 import { serverKnowsSegment, stateTensors } from '../protocol/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import { type Evaluator, type PartMetrics, selects } from './evaluation.ts';
@@ -18,16 +16,6 @@ export interface EpochRecord {
   readonly best: boolean;
 }
 
-/** The server's half of a commit. */
-export interface ServerCommit {
-  readonly epoch: number;
-  readonly steps: number;
-  readonly engine: EngineInfo;
-  readonly history: readonly EpochRecord[];
-  readonly bestEpoch: number;
-  readonly tensors: Tensors;
-}
-
 /** The model of the epoch that is selected. */
 export interface Selected {
   readonly epoch: number;
@@ -42,8 +30,8 @@ export interface EpochsOptions {
   /** Scope of the trunk that is evaluated and selected. */
   readonly scope: string;
   readonly loss: TrainingLoss;
-  readonly engine: Engine;
-  readonly commit: ((commit: ServerCommit) => Promise<void>) | undefined;
+  /** Keeps the state after an epoch. */
+  readonly commit: () => Promise<void>;
   readonly onEpoch: (record: EpochRecord) => void;
 }
 
@@ -75,7 +63,7 @@ export class Epochs {
       this.#selected = {
         epoch,
         trunk: await trunk.state('trunk', scope, false),
-        segment: await knownSegment(training),
+        segment: await knownSegment(training, false),
       };
     }
     const record: EpochRecord = { epoch, trainLoss: loss.take() ?? val?.trainLoss ?? null, val, best };
@@ -85,35 +73,27 @@ export class Epochs {
       await Promise.all(links.map((link) => link.send('verdict', { scalars })));
     }
     onEpoch(record);
-    await this.#commit(epoch, best);
+    await this.#options.commit();
   }
 
-  /** An epoch that is selected has copies of its parameters already: large ones should not lie there twice. */
-  async #commit(epoch: number, isSelected: boolean): Promise<void> {
-    const { training, scope, engine, commit } = this.#options;
-    if (!commit) return;
-    const { trunk } = training.options;
-    const { trunk: held, segment } = this.#selected;
-    const tensors = isSelected
-      ? { ...held, ...(await trunk.slots('trunk', scope)), ...segment }
-      : { ...(await trunk.state('trunk', scope, true)), ...(await knownSegment(training)) };
-    const { steps } = training;
-    const bestEpoch = this.#selected.epoch;
-    await commit({ epoch, steps, engine: engine.info, history: this.#history, bestEpoch, tensors });
+  /** Goes on from a commit. */
+  goOn(history: readonly EpochRecord[], selected: Selected): void {
+    this.#history.splice(0, this.#history.length, ...history);
+    this.#selected = selected;
   }
 }
 
-/** The sites' common segment (and head) as the server knows it, parameters and statistics; undefined with `private`. */
-async function knownSegment(training: Training): Promise<Tensors | undefined> {
+/** The sites' common segment (and head) as the server knows it, parameters and statistics, with the optimizer's state if asked for; undefined with `private`. */
+export async function knownSegment(training: Training, withSlots: boolean): Promise<Tensors | undefined> {
   const { plan, study, trunk } = training.options;
   if (!serverKnowsSegment(plan.choices)) return undefined;
   const parts = study.parts.head ? (['segment', 'head'] as const) : (['segment'] as const);
   const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
   const known: Record<string, Tensor> = {};
   for (const part of parts) {
-    if (mirrored) Object.assign(known, await trunk.state(part, COPY, false));
+    if (mirrored) Object.assign(known, await trunk.state(part, COPY, withSlots));
     else
-      for (const { name } of stateTensors(part, trunk.layout(part), false))
+      for (const { name } of stateTensors(part, trunk.layout(part), withSlots))
         known[name] = training.passed?.[name] as Tensor;
   }
   return known;
@@ -136,6 +116,17 @@ export class TrainingLoss {
     const replica = this.#averaged ? (siteLosses[0]?.site ?? 0) : 0;
     this.#sums[replica] = (this.#sums[replica] ?? 0) + loss * records;
     this.#records += records;
+  }
+
+  /** What was added since it was last taken. */
+  get state(): { readonly sums: readonly number[]; readonly records: number } {
+    return { sums: [...this.#sums], records: this.#records };
+  }
+
+  /** Goes on from a commit. */
+  goOn({ sums, records }: TrainingLoss['state']): void {
+    sums.forEach((sum, replica) => (this.#sums[replica] = sum));
+    this.#records = records;
   }
 
   /** The mean over the records since it was last taken; null when there was no loss. */

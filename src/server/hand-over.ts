@@ -54,6 +54,8 @@ async function whileThere(
 ): Promise<void> {
   try {
     await sites.redoing(site, async () => {
+      await sites.link(site).settled();
+      if (!sites.link(site).isNear) return;
       await uploads.awaitUpload(site);
       if (sites.link(site).isNear) await work(site);
     });

@@ -1,5 +1,5 @@
-export type { EpochRecord, ServerCommit } from './epochs.ts';
+export { stepsOfEpoch } from './census.ts';
+export type { EpochRecord } from './epochs.ts';
 export type { PartMetrics } from './evaluation.ts';
 export * from './study-server.ts';
 export type { StepReport } from './training.ts';
-export { stepsOfEpoch } from './census.ts';

@@ -97,7 +97,7 @@ async function averagedEpoch(training: Training, epoch: number): Promise<void> {
   const { plan, schedule, links } = training.options;
   const scopes = links.map((_, site) => replicaScope(site));
   for (let round = 0; round < schedule.averagedRounds; round++) {
-    await Promise.all(
+    await training.sideBySide(
       links.map(async (_, site) => {
         const all = schedule.batches(site, epoch);
         const length = plan.training.roundSteps ?? all.length;

@@ -18,6 +18,7 @@ import {
   type Message,
   type MessageKind,
   readRefusal,
+  type Return,
   type Session,
   type Values,
   welcome,
@@ -61,6 +62,7 @@ export class ServerSiteLink {
   readonly #options: SiteLinkOptions;
   readonly #stopped = new AbortController();
   #farewell: ProtocolError | undefined;
+  #mayReturn: Return = 'never';
   #session: Session;
   #connection: Connection | undefined;
   /** What goes out first on the connection; nothing that the trainer sends comes before it has. */
@@ -71,6 +73,7 @@ export class ServerSiteLink {
   #restarts = 0;
   #bytesReceived = 0;
   #bytesSent = 0;
+  readonly #bornMs: number;
   #lostSince: number | undefined;
   /** Why the last connection ended. */
   #lostWhy = '';
@@ -79,26 +82,44 @@ export class ServerSiteLink {
   /** Where the site stood when its silence last cost it its connection. */
   #silentAt: number | undefined;
   waitedMs = 0;
+  /** Tells the site's process from another one under its name; '' before any has come. */
+  life = '';
 
   constructor(session: Session, options: SiteLinkOptions) {
     this.#session = session;
     this.#options = options;
     this.#changes = new Changes(options.clock);
+    this.#bornMs = options.clock.nowMs();
   }
 
   get connected(): boolean {
     return this.#connection !== undefined;
   }
 
-  /** Whether the site is there, or went so lately that it may be about to connect again. */
+  /** Whether the site is there, or went, or was first waited for, so lately that it may be about to connect. */
   get isNear(): boolean {
-    return (
-      this.connected || (this.#lostSince !== undefined && this.#options.clock.nowMs() - this.#lostSince < returnMs)
-    );
+    return this.connected || this.#patienceLeftMs > 0;
+  }
+
+  /** Resolves when the site is there, or is no longer near. */
+  async settled(): Promise<void> {
+    while (!this.connected && this.isNear) {
+      this.#stopped.signal.throwIfAborted();
+      await this.#changes.nextWithin(this.#patienceLeftMs);
+    }
+  }
+
+  get #patienceLeftMs(): number {
+    return (this.#lostSince ?? this.#bornMs) + returnMs - this.#options.clock.nowMs();
   }
 
   get position(): number {
     return this.#session.position;
+  }
+
+  /** Whether the site is through its script. */
+  get hasEverything(): boolean {
+    return this.#session.expected === undefined;
   }
 
   get bytesReceived(): number {
@@ -141,10 +162,10 @@ export class ServerSiteLink {
     } catch (error) {
       this.#release(connection, messageOf(error));
       if (this.#farewell) {
-        await refuse(connection, this.#farewell, false, this.#options.clock);
+        await refuse(connection, this.#farewell, this.#mayReturn, this.#options.clock);
       } else if (error instanceof ProtocolError) {
         onState('refused', `site ${site}: ${error.code}: ${error.message}`, error.code);
-        await refuse(connection, error, true, this.#options.clock);
+        await refuse(connection, error, 'again', this.#options.clock);
       } else {
         onState('lost', `site ${site}: ${messageOf(error)}`, codeOf(error));
         await connection.close();
@@ -204,9 +225,11 @@ export class ServerSiteLink {
     }
   }
 
-  /** Ends the site's part: every wait rejects with `reason`, and the site is told why. */
-  stop(reason: unknown, told: ProtocolError): void {
+  /** Ends the site's part: every wait rejects with `reason`, and the site is told why and whether it may come again. A second call does nothing. */
+  stop(reason: unknown, told: ProtocolError, mayReturn: Return): void {
+    if (this.#farewell) return;
     this.#farewell = told;
+    this.#mayReturn = mayReturn;
     this.#stopped.abort(reason);
     this.#changes.close();
   }
@@ -378,7 +401,7 @@ export class ServerSiteLink {
   /** Ends the connection of a site that may come back at once. `serve` sees the end, and tells of it. */
   #sendAway(connection: Connection, why: string): void {
     this.#release(connection, why);
-    void refuse(connection, new TimeoutError(`the site is ${why}`), true, this.#options.clock);
+    void refuse(connection, new TimeoutError(`the site is ${why}`), 'again', this.#options.clock);
   }
 
   /** What was begun in another session is not to go on in this one. */

@@ -1,24 +1,21 @@
-// One study at the server, from the first hello to the last byte: admission, census, training in the study's order, validation and
-// selection after each epoch, the test part at the end, and what each party then gets.
+// One study at the server, from the first hello to the last byte: who may connect, and the study's course, which begins again from a commit
+// when a site's process was started again.
 
-import { assert, type Clock, TransportError } from '../base/index.ts';
+import { assert, type Clock, SeptumError, TimeoutError, TransportError } from '../base/index.ts';
 import type { Engine } from '../engine/index.ts';
-import { classWeights, type Plan, planHash, Schedule, type SiteCounts } from '../protocol/index.ts';
+import { type Plan, planHash, type SiteCounts } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
-import type { ActivationStore } from '../store/index.ts';
-import { float32, type Tensor } from '../tensor/index.ts';
+import type { ActivationStore, CommitStore } from '../store/index.ts';
+import type { Tensor } from '../tensor/index.ts';
 import type { Listener } from '../transport/index.ts';
-import { admit } from './admission.ts';
-import { stepsOfEpoch, takeCensuses } from './census.ts';
-import { type Pool, trainingPool, trainPoolEpoch } from './detached.ts';
-import { type EpochRecord, Epochs, type ServerCommit, TrainingLoss } from './epochs.ts';
-import { Evaluator, type PartMetrics } from './evaluation.ts';
-import { handOver } from './hand-over.ts';
-import { replicaScope, trainEpoch } from './orders.ts';
-import { type Pooled, StudySites } from './study-sites.ts';
-import { COPY, type StepReport, Training } from './training.ts';
+import { admit, goingBack } from './admission.ts';
+import { ServerCommits } from './commits.ts';
+import { Course, type Network } from './course.ts';
+import type { EpochRecord } from './epochs.ts';
+import type { PartMetrics } from './evaluation.ts';
+import { replicaScope } from './orders.ts';
+import type { StepReport } from './training.ts';
 import { TrunkRunner } from './trunk-runner.ts';
-import { Uploads } from './uploads.ts';
 
 /** What the server of a study is handed. */
 export interface ServerOptions {
@@ -45,8 +42,8 @@ export interface ServerOptions {
     readonly site: number;
     readonly step: number;
   }) => Promise<void>;
-  /** Called at the end of each epoch with the server's half of the study's state. */
-  readonly commit?: (commit: ServerCommit) => Promise<void>;
+  /** Where the server keeps its half of the study's state, and goes on from. Without it a study that has to go back begins again. */
+  readonly commits?: CommitStore | undefined;
   readonly onEvent?: (event: ServerEvent) => void;
 }
 
@@ -69,7 +66,18 @@ export type ServerEvent =
     }
   | { readonly kind: 'step'; readonly report: StepReport }
   | { readonly kind: 'uploaded'; readonly site: string }
-  | { readonly kind: 'epoch'; readonly record: EpochRecord };
+  | { readonly kind: 'epoch'; readonly record: EpochRecord }
+  /** The server's half of a commit after so many server steps is on disk. */
+  | { readonly kind: 'commit'; readonly step: number }
+  /** The study goes on after so many server steps; as many as `undone` are made again. */
+  | {
+      readonly kind: 'resumed';
+      readonly step: number;
+      readonly undone: number;
+      readonly reason: string;
+      readonly history: readonly EpochRecord[];
+    }
+  | { readonly kind: 'warning'; readonly text: string };
 
 /** What the server has at the end. */
 export interface ServerResult {
@@ -97,44 +105,30 @@ export interface ServerResult {
 
 /** No honest batch takes longer, on the slowest machine; longer ones are allowed for by a longer `timeoutMs`. */
 const silenceMsLeast = 600_000;
+/** How often a study may go back without a commit in between. */
+const goingBackMost = 20;
 
-/** The network as it starts, at the server's engine. */
-interface Start {
-  readonly trunk: TrunkRunner;
-  /** The trunk's scope, or each replica's. The first is evaluated and selected: after an average all are alike. */
-  readonly scopes: readonly string[];
-  /** Segment (and head) as the study's seed starts them. */
-  readonly copy: Readonly<Record<string, Tensor>>;
+/** What ends a course whose study goes on from a commit. */
+class GoingBack extends SeptumError {
+  constructor(reason: string) {
+    super('going-back', reason);
+  }
 }
 
 export class StudyServer {
   readonly #options: ServerOptions;
-  readonly #sites: StudySites;
-  readonly #uploads: Uploads | undefined;
-  readonly #loss: TrainingLoss;
+  readonly #commits: ServerCommits | undefined;
   /** Admission ends with the study, or when the caller's signal says so. */
   readonly #ended = new AbortController();
-  #hasCommit = false;
-  #trainMs = 0;
-  #trainRecords = 0;
-  #waitedMs = 0;
+  /** Undefined while the study goes back. */
+  #course: Course | undefined;
+  #traffic = { bytesUp: 0, bytesDown: 0 };
 
   constructor(options: ServerOptions) {
-    const { plan, clock, timeoutMs, joinTimeoutMs, activations, onEvent } = options;
-    const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = options;
+    const { plan, activations, commits } = options;
     assert(activations || plan.choices.when !== 'detached', 'detached comes with a store of activations');
     this.#options = options;
-    this.#sites = new StudySites({
-      plan,
-      clock,
-      timeoutMs,
-      joinTimeoutMs,
-      silenceTimeoutMs,
-      hasCommit: () => this.#hasCommit,
-      onState: (site, state, detail, code) => onEvent?.({ kind: 'site', site, state, detail, code }),
-    });
-    if (activations && plan.choices.when === 'detached') this.#uploads = new Uploads(plan, this.#sites, activations);
-    this.#loss = new TrainingLoss(plan.sites.length, plan.choices.trunk === 'averaged');
+    this.#commits = commits && new ServerCommits(commits, plan);
   }
 
   /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
@@ -147,7 +141,7 @@ export class StudyServer {
     const admission = admit(listener, {
       plan,
       planHash: planHash(plan),
-      links: this.#sites.links,
+      link: (site) => this.#course?.sites.link(site),
       clock,
       signal: this.#ended.signal,
       helloTimeoutMs: 10_000,
@@ -170,149 +164,80 @@ export class StudyServer {
 
   /** Bytes that came from the sites and went to them so far. */
   get traffic(): { readonly bytesUp: number; readonly bytesDown: number } {
-    return this.#sites.traffic;
+    return this.#course?.traffic ?? this.#traffic;
   }
 
   #stop(reason: unknown): void {
     this.#ended.abort(reason);
-    this.#sites.stop(reason);
+    this.#course?.stop(reason);
   }
 
-  /**
-   * A site process that was started again: before all have sent their census it is as any; later it goes on in `detached` only, with its
-   * upload, or if that is done waits for the end with the others.
-   */
-  #restart(site: number): boolean {
-    const { pooled } = this.#sites;
-    if (pooled && !this.#uploads) return false;
-    this.#sites.startOver(site);
-    if (pooled) this.#uploads?.takeAgain(site, pooled);
-    return true;
+  /** A site process that was started again. Throws ProtocolError when the study has to go back for it, which it then does, or is at its end. */
+  #restart(site: number): void {
+    const course = this.#course;
+    if (course?.restart(site)) return;
+    if (course) {
+      course.stop(new GoingBack(`site ${this.#options.plan.sites[site] ?? ''} was started again`), 'anew');
+      this.#traffic = course.traffic;
+      this.#course = undefined;
+    }
+    throw goingBack();
   }
 
+  /** From the start or the newest commit to the end, and back to a commit as often as need be. */
   async #study(): Promise<ServerResult> {
-    const { engine, commit, onEvent, timeoutMs } = this.#options;
-    const start = await this.#start();
-    const pooled = await this.#census();
-    const training = this.#training(start, pooled);
-    const { trunk } = start;
-    const scope = start.scopes[0] ?? '';
-    const evaluator = new Evaluator(training, pooled.counts, scope, this.#store);
-    const epochs = new Epochs({
-      training,
-      evaluator,
-      scope,
-      loss: this.#loss,
-      engine,
-      commit:
-        commit &&
-        (async (half) => {
-          await commit(half);
-          this.#hasCommit = true;
-        }),
-      onEpoch: (record) => onEvent?.({ kind: 'epoch', record }),
-    });
-    await this.#train(training, epochs, await this.#upload(pooled));
-    const { selected, history } = epochs;
-    await trunk.setState(scope, selected.trunk);
-    const test = await evaluator.part('test');
-    const segments = await handOver({ sites: this.#sites, training, selected, timeoutMs, uploads: this.#uploads });
-    return {
-      counts: this.#byName(pooled.counts),
-      val: history[selected.epoch]?.val ?? null,
-      test,
-      bestEpoch: selected.epoch,
-      history,
-      trunk: selected.trunk,
-      segments,
-      standardisation: pooled.moments,
-      classCounts: pooled.classes,
-      ...this.traffic,
-      trainSeconds: this.#trainMs / 1000,
-      trainRecords: this.#trainRecords,
-      steps: training.steps,
-      waitedMs: this.#waitedMs,
-    };
-  }
-
-  async #start(): Promise<Start> {
-    const { plan, study, engine } = this.#options;
-    const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
-    const trunk = await TrunkRunner.open(engine, study, mirrored);
-    const state = initialState(study.parts.trunk, plan.seed);
-    const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];
-    for (const scope of scopes) await trunk.setState(scope, state, { transfer: scopes.length === 1 });
-    const { segment, head } = study.parts;
-    const copy = { ...initialState(segment, plan.seed), ...(head ? initialState(head, plan.seed) : {}) };
-    if (mirrored) await trunk.setState(COPY, copy);
-    return { trunk, scopes, copy };
-  }
-
-  async #census(): Promise<Pooled> {
-    const { plan, onEvent } = this.#options;
-    const pooled = await takeCensuses(plan, this.#sites, (site, all) => this.#uploads?.chunksHeld(site, all) ?? 0);
-    onEvent?.({
-      kind: 'counts',
-      counts: this.#byName(pooled.counts),
-      epochs: plan.training.epochs,
-      stepsPerEpoch: stepsOfEpoch(plan, pooled.counts),
-    });
-    return pooled;
-  }
-
-  #training({ trunk, copy }: Start, pooled: Pooled): Training {
-    const { plan, study, logOrder, onEvent } = this.#options;
-    const [mean, sd] = pooled.moments.at(-1) ?? [0, 1];
-    const training = new Training({
-      plan,
-      study,
-      links: this.#sites.links,
-      trunk,
-      schedule: new Schedule(
-        plan,
-        pooled.counts.map(({ train }) => train),
-      ),
-      counts: pooled.counts,
-      classWeights: classWeights(plan.training.classWeights, pooled.classes),
-      target: float32([mean, sd]),
-      onStep: (report) => {
-        this.#trainRecords += report.records;
-        this.#loss.add(report);
-        onEvent?.({ kind: 'step', report });
-      },
-      logOrder: logOrder ?? (async () => undefined),
-    });
-    training.passed = copy;
-    return training;
-  }
-
-  /** `detached`: the pool of all sites' activations, once they are uploaded; else undefined. */
-  async #upload(pooled: Pooled): Promise<Pool | undefined> {
-    const { plan, onEvent } = this.#options;
-    if (!this.#uploads || !this.#store) return undefined;
-    await this.#uploads.takeAll(pooled, (site) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' }));
-    return trainingPool(plan, pooled.counts, this.#store);
-  }
-
-  async #train(training: Training, epochs: Epochs, pool: Pool | undefined): Promise<void> {
-    const { plan, study, clock } = this.#options;
-    for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
-      const since = clock.nowMs();
-      const waitedAtStart = this.#sites.waitedMs;
-      if (pool) await trainPoolEpoch(training, study, pool, epoch);
-      else await trainEpoch(training, epoch);
-      this.#trainMs += clock.nowMs() - since;
-      this.#waitedMs += this.#sites.waitedMs - waitedAtStart;
-      await epochs.end(epoch);
+    const { plan, onEvent, timeoutMs, joinTimeoutMs, signal } = this.#options;
+    const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = this.#options;
+    const network = this.#network();
+    network.catch(() => undefined); // The course sees it.
+    let back: { readonly reason: string; readonly steps: number } | undefined;
+    for (let times = 0; ; times++) {
+      const before = back;
+      const course = new Course({
+        ...this.#options,
+        network,
+        commits: this.#commits,
+        joinTimeoutMs: before ? timeoutMs : joinTimeoutMs,
+        silenceTimeoutMs,
+        traffic: this.#traffic,
+        onStart: (start) => {
+          const { steps: step = 0, history = [] } = start ?? {};
+          if (start || before)
+            onEvent?.({
+              kind: 'resumed',
+              step,
+              undone: Math.max(0, (before?.steps ?? step) - step),
+              reason: before?.reason ?? 'the server was started again',
+              history,
+            });
+        },
+      });
+      this.#course = course;
+      signal.throwIfAborted();
+      try {
+        return await course.run();
+      } catch (error) {
+        if (!(error instanceof GoingBack)) throw error;
+        if (course.isFurther) times = 0;
+        if (times === goingBackMost)
+          throw new TimeoutError(
+            `the study of ${plan.sites.length} sites went back ${goingBackMost} times without getting to another commit; the last time because ${error.message}`,
+          );
+        back = { reason: error.message, steps: course.steps };
+      }
     }
   }
 
-  /** `detached`: where activations are kept. */
-  get #store(): ActivationStore | undefined {
-    return this.#uploads && this.#options.activations;
-  }
-
-  #byName(counts: readonly SiteCounts[]): Readonly<Record<string, SiteCounts>> {
-    return Object.fromEntries(this.#options.plan.sites.map((site, index) => [site, counts[index] as SiteCounts]));
+  async #network(): Promise<Network> {
+    const { plan, study, engine } = this.#options;
+    const hasCopy = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
+    const trunk = await TrunkRunner.open(engine, study, hasCopy);
+    const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];
+    const { segment, head, trunk: whole } = study.parts;
+    const start = () => ({
+      trunk: initialState(whole, plan.seed),
+      segment: { ...initialState(segment, plan.seed), ...(head ? initialState(head, plan.seed) : {}) },
+    });
+    return { trunk, scopes, hasCopy, start };
   }
 }

@@ -15,6 +15,7 @@ import {
   Session,
   type SiteCounts,
   siteScript,
+  unknownFacts,
 } from '../protocol/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import { ServerSiteLink, type SiteLinkOptions } from './site-link.ts';
@@ -27,7 +28,11 @@ export interface Pooled {
   /** [mean, sd] of each standardised input column, and of the target last. */
   readonly moments: readonly (readonly [number, number])[];
   /** The same as it is told to the sites. */
-  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly tensors: {
+    readonly counts: Tensor<'int32'>;
+    readonly classes: Tensor<'int32'>;
+    readonly sums: Tensor<'float64'>;
+  };
 }
 
 export interface StudySitesOptions {
@@ -49,7 +54,7 @@ export class StudySites {
 
   constructor({ plan, onState, ...options }: StudySitesOptions) {
     this.#plan = plan;
-    this.#facts = plan.sites.map(() => ({ counts: [], chunksHeld: 0 }));
+    this.#facts = plan.sites.map(unknownFacts);
     const hash = planHash(plan);
     this.links = plan.sites.map(
       (site, index) =>
@@ -78,10 +83,10 @@ export class StudySites {
     this.#restarts.length = 0;
   }
 
-  /** Tells a site what all censuses make together, and how many chunks of its upload the server holds. */
-  async tellPooled(site: number, { counts, tensors }: Pooled, chunksHeld: number): Promise<void> {
-    Object.assign(this.#facts[site] as ScriptFacts, { counts, chunksHeld });
-    await this.link(site).send('pooled', { tensors, scalars: [chunksHeld] });
+  /** Tells a site what all censuses make together, how many chunks of its upload the server holds, and where the study goes on. */
+  async tellPooled(site: number, { counts, tensors }: Pooled, chunksHeld: number, startStep: number): Promise<void> {
+    Object.assign(this.#facts[site] as ScriptFacts, { counts, chunksHeld, startStep });
+    await this.link(site).send('pooled', { tensors, scalars: [chunksHeld, startStep] });
   }
 
   /** How often a site has started over: at all, or once the counts are settled since then. */
@@ -91,7 +96,7 @@ export class StudySites {
 
   /** Begins a site's script anew, for a process that was started again. */
   startOver(site: number): void {
-    this.#facts[site] = { counts: [], chunksHeld: 0 };
+    this.#facts[site] = unknownFacts();
     this.#restarts[site] = this.restarts(site) + 1;
     this.link(site).restart(this.#session(site));
   }
@@ -108,10 +113,13 @@ export class StudySites {
     }
   }
 
-  /** Ends all waits with `reason`. The sites are told its words if they are Septum's own; at the server those speak of no record. */
-  stop(reason: unknown): void {
+  /**
+   * Ends all waits with `reason`. The sites are told its words if they are Septum's own; at the server those speak of no record. With
+   * `anew` they may come back and begin their scripts anew.
+   */
+  stop(reason: unknown, mayReturn: 'never' | 'anew' = 'never'): void {
     const words = reason instanceof SeptumError ? reason.message : 'the server was stopped';
-    for (const link of this.links) link.stop(reason, new ProtocolError('study-stopped', words));
+    for (const link of this.links) link.stop(reason, new ProtocolError('study-stopped', words), mayReturn);
   }
 
   /** Bytes that came from the sites and went to them so far. */

@@ -7,6 +7,7 @@ import { inChunks, partsAtSite, piecesOf, stateTensors } from '../protocol/index
 import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
 import { cloneTensor, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
 import { sumInOrder, weightedMean } from './combine.ts';
+import type { ServerCommit } from './commits.ts';
 import type { ServerSiteLink } from './site-link.ts';
 import type { TrunkRows, TrunkRunner, TrunkStep } from './trunk-runner.ts';
 
@@ -67,6 +68,8 @@ export class Training {
   /** The segment that passes between sites or is averaged, as it stands; with its optimizer state. */
   passed: Readonly<Record<string, Tensor>> | undefined;
   passedUpdates = 0;
+  /** Settles when nothing that went on side by side uses the engine any more. */
+  quiet: Promise<unknown> = Promise.resolve();
 
   constructor(options: TrainingOptions) {
     this.options = options;
@@ -88,12 +91,18 @@ export class Training {
     const step = trunk.begin(scope, { hyper, target });
     const answers: Promise<number>[] = [];
     let first = 0;
-    for (const one of batches) {
-      const computed = await this.#addBatch(step, one, first, records, place);
-      const answer = this.#answer(one.site, computed, place);
-      answer.catch(() => undefined); // Seen below, when the step has ended.
-      answers.push(answer);
-      first += one.batch.count;
+    try {
+      for (const one of batches) {
+        const computed = await this.#addBatch(step, one, first, records, place);
+        const answer = this.#answer(one.site, computed, place);
+        answer.catch(() => undefined); // Seen below, when the step has ended.
+        answers.push(answer);
+        first += one.batch.count;
+      }
+    } catch (error) {
+      // The engine is to hold nothing of a step that will not be whole. What it makes of the trunk is given up with all the rest.
+      await step.end().catch(() => undefined);
+      throw error;
     }
     await step.end();
     const losses = await Promise.all(answers);
@@ -262,8 +271,27 @@ export class Training {
     for (const scope of scopes) this.#updates.set(scope, updates);
   }
 
+  /** Resolves when all works have, and rejects as the first that does, while others may still go on. */
+  async sideBySide(works: readonly Promise<void>[]): Promise<void> {
+    this.quiet = Promise.allSettled(works);
+    await Promise.all(works);
+  }
+
   get steps(): number {
     return this.#steps;
+  }
+
+  /** Updates by scope: Adam's t. */
+  get updates(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#updates);
+  }
+
+  /** Goes on from a commit. `passed`: the segment that passes between the sites or is averaged, with its optimizer state. */
+  goOn({ steps, updates, passedUpdates }: ServerCommit, passed: Readonly<Record<string, Tensor>>): void {
+    this.#steps = steps;
+    for (const [scope, count] of Object.entries(updates)) this.#updates.set(scope, count);
+    this.passed = passed;
+    this.passedUpdates = passedUpdates;
   }
 
   #segmentChunks(withSlots: boolean): readonly unknown[] {

@@ -29,16 +29,16 @@ export class Uploads {
   async takeAll(pooled: Pooled, onUploaded: (site: number) => void): Promise<void> {
     await Promise.all(
       this.#plan.sites.map(async (_, site) => {
-        await (this.#underWay.get(site) ?? this.#start(site, pooled));
+        await (this.#underWay.get(site) ?? this.#start(site, pooled, true));
         onUploaded(site);
       }),
     );
   }
 
-  /** Takes up the upload of a site that has started over, unless that is going on. */
+  /** Takes up the upload of a site whose census was not taken, or that has started over since, unless that is going on. */
   takeAgain(site: number, pooled: Pooled): void {
     // Whoever waits for this upload sees its failure, if somebody does.
-    if (!this.#underWay.has(site)) this.#start(site, pooled).catch(() => undefined);
+    if (!this.#underWay.has(site)) this.#start(site, pooled, false).catch(() => undefined);
   }
 
   /** Resolves when no upload of this site is going on. */
@@ -46,18 +46,18 @@ export class Uploads {
     await this.#underWay.get(site);
   }
 
-  #start(site: number, pooled: Pooled): Promise<void> {
-    const upload = this.#take(site, pooled).finally(() => this.#underWay.delete(site));
+  #start(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
+    const upload = this.#take(site, pooled, isCounted).finally(() => this.#underWay.delete(site));
     this.#underWay.set(site, upload);
     return upload;
   }
 
-  #take(site: number, pooled: Pooled): Promise<void> {
+  #take(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
     const link = this.#sites.link(site);
     return this.#sites.redoing(site, async (restarts) => {
-      if (restarts > 0) {
+      if (!isCounted || restarts > 0) {
         await link.receive('census');
-        await this.#sites.tellPooled(site, pooled, this.chunksHeld(site, pooled));
+        await this.#sites.tellPooled(site, pooled, this.chunksHeld(site, pooled), 0);
       }
       await receiveUpload(this.#plan, link, site, pooled.counts[site] as SiteCounts, this.#store);
     });

@@ -3,9 +3,10 @@
 
 import { assert, type Clock, DataError, ProtocolError, type Seed } from '../base/index.ts';
 import type { OpenedData } from '../data/index.ts';
-import type { Engine, EngineInfo } from '../engine/index.ts';
+import type { Engine } from '../engine/index.ts';
 import {
   checkUpdates,
+  COMMITS_HELD,
   type Exchange,
   type Message,
   partNames,
@@ -19,12 +20,15 @@ import {
   Session,
   type SiteCounts,
   siteScript,
+  unknownFacts,
 } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
+import type { CommitStore } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Connection } from '../transport/index.ts';
 import { BatchSource } from './batch-source.ts';
 import { censusOf } from './census.ts';
+import { SiteCommits } from './commits.ts';
 import { SiteEvaluation } from './evaluation.ts';
 import { SiteLink } from './link.ts';
 import { ReadAhead } from './read-ahead.ts';
@@ -45,21 +49,9 @@ export interface SiteOptions {
   /** With `segmentSeed: site`: the site's secret, 8 to 32 bytes. */
   readonly secretSeed?: Seed;
   readonly timeoutMs: number;
-  /** Called at the end of each epoch with the site's half of the study's state; in `detached` once, after the upload. */
-  readonly commit?: (commit: SiteCommit) => Promise<void>;
+  /** Where the site keeps its half of the study's state, and goes on from: at the end of each epoch; in `detached` once, after the upload. */
+  readonly commits?: CommitStore | undefined;
   readonly onEvent?: (event: SiteEvent) => void;
-}
-
-/** The site's half of a commit. */
-export interface SiteCommit {
-  readonly epoch: number;
-  /** Updates of the segment so far: Adam's t. */
-  readonly updates: number;
-  /** Whether this epoch's model is the selected one so far. */
-  readonly best: boolean;
-  readonly engine: EngineInfo;
-  /** Segment (and head): parameters, optimizer slots, statistics. */
-  readonly tensors: Readonly<Record<string, Tensor>>;
 }
 
 /** What a site tells its operator as it goes. No record, label or value of a patient is in it. */
@@ -69,7 +61,12 @@ export type SiteEvent =
   | { readonly kind: 'counts'; readonly counts: SiteCounts }
   | ({ readonly kind: 'step' } & SiteStep)
   | { readonly kind: 'uploaded'; readonly chunk: number; readonly records: number }
-  | { readonly kind: 'epoch'; readonly epoch: number; readonly best: boolean };
+  | { readonly kind: 'epoch'; readonly epoch: number; readonly best: boolean }
+  /** The site's half of a commit after so many server steps is on disk. */
+  | { readonly kind: 'commit'; readonly step: number }
+  /** The site goes on after so many server steps of the study. */
+  | { readonly kind: 'resumed'; readonly step: number }
+  | { readonly kind: 'warning'; readonly text: string };
 
 /** What a site has at the end. */
 export interface SiteResult {
@@ -93,6 +90,7 @@ export interface SiteResult {
 /** What a site works with once it knows what all sites have. */
 interface InStudy {
   readonly pooled: PooledFacts;
+  readonly schedule: Schedule;
   readonly batches: BatchSource;
   readonly training: SiteTraining;
   readonly evaluation: SiteEvaluation;
@@ -101,10 +99,15 @@ interface InStudy {
 export class SiteAgent {
   readonly #options: SiteOptions;
   readonly #plan: Plan;
-  readonly #session: Session;
   readonly #link: SiteLink;
-  readonly #facts: ScriptFacts = { counts: [], chunksHeld: 0 };
+  readonly #commits: SiteCommits | undefined;
+  #session: Session;
+  #facts: ScriptFacts = unknownFacts();
   #runner: SegmentRunner | undefined;
+  /** What the site's records add up to. */
+  #census: Readonly<Record<string, Tensor>> = {};
+  /** The commits that it holds, by the server steps before each. */
+  #held: readonly number[] = [];
   /** Known after `pooled`. */
   #joined: InStudy | undefined;
   /** The segment's state while it goes up message by message. */
@@ -113,53 +116,45 @@ export class SiteAgent {
   #trunk: Record<string, Tensor> = {};
 
   constructor(options: SiteOptions) {
-    const { plan, index, connect, clock, signal, timeoutMs } = options;
+    const { plan, index, engine, commits, connect, clock, signal, timeoutMs, onEvent } = options;
+    const site = plan.sites[index] ?? '';
     this.#options = options;
     this.#plan = plan;
     this.#session = new Session('site', siteScript(plan, index, this.#facts));
     this.#link = new SiteLink({
-      site: plan.sites[index] ?? '',
+      site,
       planHash: planHash(plan),
+      // No result depends on it, and no secret: it tells processes apart.
+      life: Math.random().toString(36).slice(2).padEnd(8, '0'),
       session: this.#session,
       connect,
       clock,
       signal,
       timeoutMs,
-      onState: (kind, detail, code) => options.onEvent?.({ kind, detail, code }),
+      onState: (kind, detail, code) => onEvent?.({ kind, detail, code }),
     });
+    const onProblem = (text: string) => onEvent?.({ kind: 'warning', text });
+    this.#commits = commits && new SiteCommits({ store: commits, site, plan, engine: engine.info, onProblem });
   }
 
   /** Takes part in the study to its end. Rejects with DataError, EngineError, ProtocolError, TransportError, TimeoutError or the signal's reason. */
   async run(): Promise<SiteResult> {
-    const { engine, study, index, data, clock, signal, secretSeed } = this.#options;
+    const { engine, study, index, data, clock, signal } = this.#options;
     // The server would refuse the census; a site that cannot meet the minimum does not even connect.
     requireRecords(this.#plan, index, data.parts.train.count);
     if (this.#plan.network.loss === 'rmsle') requireNoTargetBelowZero(data, this.#plan.sites[index] ?? '');
     const ahead = new ReadAhead(data, clock, signal);
     try {
-      const seed = this.#plan.choices.segmentSeed === 'site' ? secretSeed : this.#plan.seed;
-      assert(seed !== undefined, 'segmentSeed: site comes with a secret');
-      const { segment, head } = study.parts;
-      const start = { ...initialState(segment, seed), ...(head ? initialState(head, seed) : {}) };
-      this.#runner = await SegmentRunner.open(engine, study, start, clock);
-      this.#best = await this.#runner.state(false);
+      this.#runner = await SegmentRunner.open(engine, study, this.#start(), clock);
+      this.#census = censusOf(data, this.#plan);
       await ahead.done();
-      for (let line = this.#session.expected; line; line = this.#session.expected) await this.#follow(line);
-      const counts = this.#facts.counts[index];
-      assert(counts, 'the study ended after the census');
-      const { inputs, target, classCounts } = this.#inStudy.pooled;
-      return {
-        counts,
-        segment: this.#best,
-        ...(this.#plan.trunkToSites ? { trunk: this.#trunk } : {}),
-        standardisation: [...inputs, target].map(({ mean, sd }) => [mean, sd] as const),
-        classCounts,
-        bytesSent: this.#link.bytesSent,
-        bytesReceived: this.#link.bytesReceived,
-        reconnects: this.#link.reconnects,
-        computedMs: this.#segment.computedMs,
-        waitedMs: this.#link.waitedMs,
-      };
+      for (;;) {
+        try {
+          return await this.#course();
+        } catch (error) {
+          await this.#beginAnew(error);
+        }
+      }
     } catch (error) {
       await this.#link.close(error);
       throw error;
@@ -170,11 +165,58 @@ export class SiteAgent {
     }
   }
 
+  /** The study from its first line to its last. */
+  async #course(): Promise<SiteResult> {
+    const { index } = this.#options;
+    this.#held = (await this.#commits?.held()) ?? [];
+    for (let line = this.#session.expected; line; line = this.#session.expected) await this.#follow(line);
+    const counts = this.#facts.counts[index];
+    assert(counts, 'the study ended after the census');
+    const { inputs, target, classCounts } = this.#inStudy.pooled;
+    return {
+      counts,
+      segment: this.#best,
+      ...(this.#plan.trunkToSites ? { trunk: this.#trunk } : {}),
+      standardisation: [...inputs, target].map(({ mean, sd }) => [mean, sd] as const),
+      classCounts,
+      bytesSent: this.#link.bytesSent,
+      bytesReceived: this.#link.bytesReceived,
+      reconnects: this.#link.reconnects,
+      computedMs: this.#segment.computedMs,
+      waitedMs: this.#link.waitedMs,
+    };
+  }
+
+  /** After the server has told the site to: everything from the first line on. Throws `reason` when it is another one. */
+  async #beginAnew(reason: unknown): Promise<void> {
+    const { plan, index } = this.#options;
+    this.#facts = unknownFacts();
+    this.#session = new Session('site', siteScript(plan, index, this.#facts));
+    await this.#link.beginAnew(this.#session, reason);
+    const joined = this.#joined;
+    this.#joined = undefined;
+    await joined?.training.learned().catch(() => undefined); // What it learnt is given up.
+    await joined?.batches.close();
+    this.#trunk = {};
+  }
+
+  /** Segment (and head) as the study begins. */
+  #start(): Record<string, Tensor> {
+    const { study, secretSeed } = this.#options;
+    const seed = this.#plan.choices.segmentSeed === 'site' ? secretSeed : this.#plan.seed;
+    assert(seed !== undefined, 'segmentSeed: site comes with a secret');
+    const { segment, head } = study.parts;
+    return { ...initialState(segment, seed), ...(head ? initialState(head, seed) : {}) };
+  }
+
   async #follow(line: Exchange): Promise<void> {
     if (line.kind !== 'activations' || !line.batch) await this.#joined?.training.learned();
     switch (line.kind) {
       case 'census':
-        return this.#link.send('census', { tensors: censusOf(this.#options.data, this.#plan) });
+        return this.#link.send('census', {
+          tensors: this.#census,
+          scalars: Array.from({ length: COMMITS_HELD }, (_, place) => this.#held[place] ?? 0),
+        });
       case 'pooled':
         return this.#pooled();
       case 'activations':
@@ -219,10 +261,16 @@ export class SiteAgent {
     const link = this.#link;
     const segment = this.#segment;
     const own = { train: data.parts.train.count, val: data.parts.val.count, test: data.parts.test.count };
-    const read = (message: Message) => readPooled(plan, message, index, own);
+    const read = (message: Message): PooledFacts => {
+      const facts = readPooled(plan, message, index, own);
+      if (facts.startStep > 0 && !this.#held.includes(facts.startStep))
+        throw new ProtocolError('bad-field', `pooled: this site has no commit after step ${facts.startStep}`);
+      return facts;
+    };
     const pooled = read((await link.receive('pooled', read)).message);
     this.#facts.counts = pooled.counts;
     this.#facts.chunksHeld = pooled.chunksHeld;
+    this.#facts.startStep = pooled.startStep;
     if (pooled.inputs.length > 0) {
       const [mean, sd] = [pooled.inputs.map((column) => column.mean), pooled.inputs.map((column) => column.sd)];
       data.pooling.setStandardisation({ mean, sd });
@@ -235,6 +283,7 @@ export class SiteAgent {
     const shared = { plan, index, link, segment, batches, pooled };
     this.#joined = {
       pooled,
+      schedule,
       batches,
       training: new SiteTraining({ ...shared, schedule, onStep: (step) => onEvent?.({ kind: 'step', ...step }) }),
       evaluation: new SiteEvaluation({
@@ -244,6 +293,24 @@ export class SiteAgent {
       }),
     };
     onEvent?.({ kind: 'counts', counts: own });
+    await this.#goOn(pooled.startStep, schedule.serverSteps);
+  }
+
+  /** Puts the state of a commit, or of the start, at the engine. */
+  async #goOn(startStep: number, stepsPerEpoch: number): Promise<void> {
+    const { onEvent } = this.#options;
+    if (startStep === 0) {
+      await this.#segment.setState(this.#start());
+      this.#best = await this.#segment.state(false);
+      return;
+    }
+    const commit = await this.#commits?.read(startStep, this.#census);
+    assert(commit, 'a site goes on from a commit that it holds');
+    await this.#segment.setState(commit.state);
+    this.#inStudy.training.goOn(commit);
+    this.#best = commit.best;
+    if (startStep === this.#plan.training.epochs * stepsPerEpoch) await this.#segment.setState(commit.best);
+    onEvent?.({ kind: 'resumed', step: startStep });
   }
 
   async #sendWeights(line: Exchange): Promise<void> {
@@ -274,15 +341,17 @@ export class SiteAgent {
     const best = message.scalars[0] === 1;
     if (best) this.#best = await this.#segment.state(false);
     this.#options.onEvent?.({ kind: 'epoch', epoch: line.epoch, best });
-    await this.#commit(line.epoch, best);
+    await this.#commit((line.epoch + 1) * this.#inStudy.schedule.serverSteps, best);
     if (line.epoch + 1 === this.#plan.training.epochs) await this.#segment.setState(this.#best);
   }
 
-  async #commit(epoch: number, best: boolean): Promise<void> {
-    const { commit, engine } = this.#options;
-    if (!commit) return;
-    const tensors = await this.#segment.state(this.#plan.choices.when !== 'detached');
-    await commit({ epoch, updates: this.#inStudy.training.updates, best, engine: engine.info, tensors });
+  /** Writes the site's half after so many server steps. */
+  async #commit(steps: number, isBest: boolean): Promise<void> {
+    if (!this.#commits) return;
+    const state = await this.#segment.state(this.#plan.choices.when !== 'detached');
+    const { progress } = this.#inStudy.training;
+    await this.#commits.write(steps, { state, best: this.#best, ...progress }, isBest, this.#census);
+    this.#options.onEvent?.({ kind: 'commit', step: steps });
   }
 
   get #segment(): SegmentRunner {

@@ -26,6 +26,7 @@ import {
   type MessageKind,
   readRefusal,
   refusal,
+  type Return,
   type Session,
   type Values,
 } from '../protocol/index.ts';
@@ -34,6 +35,8 @@ import type { Connection } from '../transport/index.ts';
 export interface LinkOptions {
   readonly site: string;
   readonly planHash: string;
+  /** Tells this process from another one under the site's name. */
+  readonly life: string;
   readonly session: Session;
   /** Opens a connection to the server. Rejects with TransportError. */
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
@@ -57,8 +60,12 @@ const refusalTimeoutMs = 2_000;
 
 export class SiteLink {
   readonly #options: LinkOptions;
+  #session: Session;
   #connection: Connection | undefined;
   readonly #jitter: RandomStream;
+  /** Attempts in a row that came to nothing: the pauses grow with them. */
+  #attempts = 0;
+  /** Those of them in which there was a connection. A server that is away is waited for as long as `timeoutMs` says. */
   #failures = 0;
   /** Whether the server has shown before that it runs the plan that this site approved. */
   #welcomed = false;
@@ -70,6 +77,7 @@ export class SiteLink {
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.#session = options.session;
     this.#jitter = randomStream(0, 'pauses', [options.site, options.planHash]);
   }
 
@@ -83,7 +91,8 @@ export class SiteLink {
 
   /** Sends the script's next line. Resolves when the transport has taken it; what is lost is sent again after a reconnect. */
   async send(kind: MessageKind, values: Values = {}): Promise<void> {
-    const { session, signal } = this.#options;
+    const { signal } = this.#options;
+    const session = this.#session;
     // The first hello comes before the first line: position 0 says that this process is a new one.
     const connection = this.#connection ?? (await this.#open());
     const composed = session.compose(kind, values);
@@ -95,6 +104,20 @@ export class SiteLink {
       await this.#lost((await this.#partingWord(connection)) ?? error);
       await this.#open();
     }
+  }
+
+  /**
+   * Goes on with another session, from its start, because of `error`: the server has begun anew or gone back to a commit. Throws `error`
+   * when it is another one, or this is one failure too many.
+   */
+  async beginAnew(session: Session, error: unknown): Promise<void> {
+    const { clock, signal, onState } = this.#options;
+    const isTold = error instanceof ProtocolError && error.code === 'refused-by-peer' && error.cause === 'anew';
+    if (!isTold || this.#failures > failuresMax) throw error;
+    this.#session = session;
+    this.reconnects += 1;
+    onState?.('lost', messageOf(error), codeOf(error));
+    await clock.sleep(this.#pauseMs(), signal);
   }
 
   /** What the server said of why it closed a connection on which nothing more can be sent; undefined when it said nothing. */
@@ -114,7 +137,8 @@ export class SiteLink {
     kind: MessageKind,
     inspect?: (message: Message) => void,
   ): Promise<{ readonly message: Message; readonly line: Exchange }> {
-    const { session, clock } = this.#options;
+    const { clock } = this.#options;
+    const session = this.#session;
     const since = clock.nowMs();
     for (;;) {
       const connection = this.#connection ?? (await this.#open());
@@ -123,7 +147,7 @@ export class SiteLink {
         const line = session.accept(received, inspect);
         if (line.kind !== kind)
           throw new ProtocolError('out-of-order', `expected ${kind}, the script has ${line.kind}`);
-        this.#failures = 0;
+        this.#attempts = this.#failures = 0;
         this.waitedMs += clock.nowMs() - since;
         return { message: received, line };
       } catch (error) {
@@ -137,8 +161,8 @@ export class SiteLink {
    * not hear so waits a while for nothing.
    */
   async farewell(): Promise<void> {
-    const { session, signal } = this.#options;
-    const composed = session.compose('acknowledge');
+    const { signal } = this.#options;
+    const composed = this.#session.compose('acknowledge');
     try {
       await this.#connection?.send(encodeMessage(composed), signal);
     } catch (error) {
@@ -151,12 +175,12 @@ export class SiteLink {
     const connection = this.#connection;
     this.#drop();
     if (connection && reason !== undefined)
-      await this.#tell(connection, new SeptumError(codeOf(reason), 'the site has stopped'), false);
+      await this.#tell(connection, new SeptumError(codeOf(reason), 'the site has stopped'), 'never');
     await connection?.close();
   }
 
-  async #tell(connection: Connection, error: SeptumError, retry: boolean): Promise<void> {
-    const frame = encodeMessage(refusal(error, retry));
+  async #tell(connection: Connection, error: SeptumError, mayReturn: Return): Promise<void> {
+    const frame = encodeMessage(refusal(error, mayReturn));
     try {
       await withDeadline((ended) => connection.send(frame, ended), refusalTimeoutMs, 'telling', this.#options.clock);
     } catch {
@@ -169,16 +193,15 @@ export class SiteLink {
     if (!frame) throw new TransportError('closed', 'the server closed the connection');
     const received = decodeMessage(frame);
     if (received.kind === 'refuse') {
-      const { text, retry } = readRefusal(received);
-      throw new ProtocolError('refused-by-peer', `the server refused: ${text}`, {
-        cause: retry ? 'retry' : undefined,
-      });
+      const { text, mayReturn } = readRefusal(received);
+      throw new ProtocolError('refused-by-peer', `the server refused: ${text}`, { cause: mayReturn });
     }
     return received;
   }
 
   async #open(): Promise<Connection> {
-    const { connect, session, site, planHash, signal, clock, timeoutMs, onState } = this.#options;
+    const { connect, site, planHash, life, signal, clock, timeoutMs, onState } = this.#options;
+    const session = this.#session;
     const deadline = clock.nowMs() + timeoutMs;
     for (;;) {
       signal.throwIfAborted();
@@ -187,7 +210,7 @@ export class SiteLink {
         this.#connection = connection;
         const answer = await withDeadline(
           async (ended) => {
-            await connection.send(encodeMessage(hello(site, planHash, session.position)), ended);
+            await connection.send(encodeMessage(hello(site, planHash, session.position, life)), ended);
             return this.#next(connection, ended);
           },
           welcomeTimeoutMs,
@@ -217,10 +240,11 @@ export class SiteLink {
   async #lost(error: unknown): Promise<void> {
     const connection = this.#connection;
     this.#drop();
-    this.#failures += 1;
+    this.#attempts += 1;
+    if (connection) this.#failures += 1;
     const again = this.#mayTryAgain(error) && this.#failures <= failuresMax;
     if (connection && error instanceof ProtocolError && error.code !== 'refused-by-peer')
-      await this.#tell(connection, error, again);
+      await this.#tell(connection, error, again ? 'again' : 'never');
     await connection?.close();
     this.#options.signal.throwIfAborted();
     if (!again) throw error;
@@ -230,7 +254,7 @@ export class SiteLink {
 
   /** Twice as long after each failure, give or take a quarter, so that the sites of a server that was away do not all come at once. */
   #pauseMs(): number {
-    const whole = Math.min(pauseMsMost, pauseMsFirst * 2 ** Math.min(10, this.#failures));
+    const whole = Math.min(pauseMsMost, pauseMsFirst * 2 ** Math.min(10, this.#attempts));
     return whole * (0.75 + this.#jitter.uniform(this.reconnects) / 2);
   }
 
@@ -243,7 +267,7 @@ export class SiteLink {
   #mayTryAgain(error: unknown): boolean {
     if (error instanceof TransportError || error instanceof TimeoutError) return true;
     if (!(error instanceof ProtocolError)) return false;
-    if (error.code === 'refused-by-peer') return error.cause === 'retry';
+    if (error.code === 'refused-by-peer') return error.cause === 'again';
     return error.code !== 'plan-mismatch' || this.#welcomed;
   }
 }

@@ -6,6 +6,7 @@ import type { Batch, Exchange, Message, Plan, PooledFacts, Schedule } from '../p
 import { hyperOf } from '../split/index.ts';
 import { float32, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
 import type { BatchSource, LoadedBatch } from './batch-source.ts';
+import type { SiteState } from './commits.ts';
 import type { SiteLink } from './link.ts';
 import type { SegmentRunner } from './segment-runner.ts';
 
@@ -146,6 +147,17 @@ export class SiteTraining {
     const loss = this.#loss;
     this.#loss = { sum: 0, records: 0 };
     return loss;
+  }
+
+  /** Updates and loss so far, for a commit. */
+  get progress(): Pick<SiteState, 'updates' | 'loss'> {
+    return { updates: this.updates, loss: this.#loss };
+  }
+
+  /** Goes on from a commit. */
+  goOn({ updates, loss }: Pick<SiteState, 'updates' | 'loss'>): void {
+    this.updates = updates;
+    this.#loss = loss;
   }
 
   /** The server step that the learning rate counts, and the factor that makes the cut gradient that of the mean over the own batch. */

@@ -12,6 +12,11 @@ export function encodeJson(value: Json): string {
   return JSON.stringify(value);
 }
 
+/** A value as JSON holds it: what is not finite becomes null, what is undefined is left out. */
+export function asJson(value: unknown): Json {
+  return JSON.parse(JSON.stringify(value, (_key, inner: unknown) => (Object.is(inner, -0) ? 0 : inner))) as Json;
+}
+
 function findProblems(value: unknown, path: string, problems: string[]): void {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return;
   if (typeof value === 'number') {

@@ -29,7 +29,7 @@ describe('septum run', () => {
       'trunk.onnx',
     ]);
     for (const name of ['server', 'site-1', 'site-2', 'site-3'])
-      expect(readdirSync(join(first, 'commits'))).toContain(`${name}.000000000003.commit`);
+      expect(readdirSync(join(first, 'commits'))).toContain(`${name}.000000000028.commit`);
     expect(read(join(first, 'report.html'))).toContain('SYNTHETIC');
 
     const log = read(join(first, 'log.jsonl'));

@@ -7,7 +7,7 @@ import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { type ServerEvent, StudyServer } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent } from '../../src/site/index.ts';
-import { createMemoryActivationStore } from '../../src/store/index.ts';
+import { type ActivationStore, type CommitStore, createMemoryActivationStore } from '../../src/store/index.ts';
 import { bytesOf, type Tensor } from '../../src/tensor/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
 import { type planStudy, secretSeedOf } from '../harness/study.ts';
@@ -35,6 +35,10 @@ export interface PartySettings {
   readonly joinTimeoutMs?: number;
   /** The server's, for a site that is connected and says nothing. */
   readonly silenceTimeoutMs?: number | undefined;
+  /** Where the party keeps its commits. */
+  readonly commits?: CommitStore;
+  /** `detached`: where the server keeps activations; in memory of its own unless said otherwise. */
+  readonly activations?: ActivationStore;
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
 }
@@ -65,6 +69,8 @@ export async function serve(
     joinTimeoutMs,
     silenceTimeoutMs,
     placement = 'inline',
+    commits,
+    activations = createMemoryActivationStore(plan.network.cutDims),
   }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -81,7 +87,8 @@ export async function serve(
       timeoutMs,
       joinTimeoutMs,
       silenceTimeoutMs,
-      ...(plan.choices.when === 'detached' ? { activations: createMemoryActivationStore(plan.network.cutDims) } : {}),
+      commits,
+      ...(plan.choices.when === 'detached' ? { activations } : {}),
       onEvent: (event) => {
         if (event.kind === 'refused') count(tally, `refused ${event.code}`);
         if (event.kind === 'site') count(tally, `${event.state} ${event.code}`.trimEnd());
@@ -104,7 +111,13 @@ export async function takePart(
   { plan, study, data }: Planned,
   index: number,
   connect: (signal: AbortSignal) => Promise<Connection>,
-  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline' }: PartySettings = {},
+  {
+    clock = systemClock,
+    signal = neverAborted(),
+    timeoutMs = 30_000,
+    placement = 'inline',
+    commits,
+  }: PartySettings = {},
   onEvent: (event: SiteEvent) => void = () => undefined,
 ): Promise<Outcome> {
   const tally: Tally = {};
@@ -121,6 +134,7 @@ export async function takePart(
       signal,
       timeoutMs,
       secretSeed: secretSeedOf(index),
+      commits,
       onEvent: (event) => {
         if (event.kind === 'lost' || event.kind === 'connected') count(tally, `${event.kind} ${event.code}`.trimEnd());
         onEvent(event);

@@ -35,10 +35,10 @@ export class Pretender {
 
   /** Says hello as site `index`, and reads the welcome unless it is deaf. */
   static async open({ plan }: Planned, index: number, connection: Connection, deaf = false): Promise<Pretender> {
-    const facts: ScriptFacts = { counts: [], chunksHeld: 0 };
+    const facts: ScriptFacts = { counts: [], chunksHeld: 0, startStep: 0 };
     const session = new Session('site', siteScript(plan, index, facts));
     const pretender = new Pretender(connection, session, facts, (position) =>
-      hello(plan.sites[index]!, planHash(plan), position),
+      hello(plan.sites[index]!, planHash(plan), position, 'pretender'),
     );
     await pretender.#enter(deaf);
     return pretender;
@@ -66,7 +66,8 @@ export class Pretender {
       (value.data as Float64Array<ArrayBuffer>).set(values[index]!);
       return [name, value];
     });
-    await this.#connection.send([frameOf(this.#session.compose('census', { tensors: Object.fromEntries(tensors) }))]);
+    const census = { tensors: Object.fromEntries(tensors), scalars: [0, 0] };
+    await this.#connection.send([frameOf(this.#session.compose('census', census))]);
   }
 
   /** Sends the script's next message, each tensor full of one number: 0 where `fill` does not say it by the tensor's name. */

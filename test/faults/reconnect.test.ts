@@ -104,21 +104,6 @@ describe.concurrent('a party that goes', () => {
     });
   });
 
-  test('a site process that starts over in a live study is told that it cannot', async () => {
-    const study = start();
-    await study.underWay;
-    study.abort.b.abort(new Error('gone'));
-    await study.b;
-    const again = await takePart(planned, 1, study.connect, settings).catch(caught);
-    expect(again).toMatchObject({
-      code: 'refused-by-peer',
-      message: expect.stringMatching(/out-of-order: site B starts over, but the study stands at its message \d+/),
-    });
-    study.abort.server.abort(new Error('enough'));
-    expect(await study.server).toMatchObject({ message: 'enough' });
-    await study.a;
-  });
-
   test('sites of a server that is stopped are told so at once', async () => {
     const study = start();
     await study.underWay;

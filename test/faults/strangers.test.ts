@@ -37,8 +37,12 @@ describe('a study over WebSockets', () => {
     return answer;
   }
 
-  const refused = (code: string, retry: boolean) =>
-    expect.objectContaining({ kind: 'refuse', text: expect.stringMatching(`^${code}: `), scalars: [retry ? 1 : 0] });
+  const refused = (code: string, mayReturn: boolean | 'anew') =>
+    expect.objectContaining({
+      kind: 'refuse',
+      text: expect.stringMatching(`^${code}: `),
+      scalars: [mayReturn === 'anew' ? 2 : mayReturn ? 1 : 0],
+    });
 
   /** Runs the study while `attack` does its worst; A takes part from the start, B and C when the attacker lets them in. */
   async function runBeside(
@@ -79,26 +83,27 @@ describe('a study over WebSockets', () => {
   test('hellos that are wrong are refused, each for its own reason', async () => {
     const outcome = await runBeside(async (url) => {
       const wrongPlan = `${hash.slice(0, -1)}${hash.endsWith('0') ? '1' : '0'}`;
-      expect(await say(url, hello('B', wrongPlan, 0))).toEqual(refused('plan-mismatch', false));
-      expect(await say(url, hello('Z', hash, 0))).toEqual(refused('unknown-site', false));
-      expect(await say(url, hello('', hash, 0))).toEqual(refused('unknown-site', false));
-      expect(await say(url, { ...hello('B', hash, 0), scalars: [1] })).toEqual(refused('bad-field', false));
-      expect(await say(url, hello('B', hash, 7))).toEqual(refused('out-of-order', false));
+      expect(await say(url, hello('B', wrongPlan, 0, 'test'))).toEqual(refused('plan-mismatch', false));
+      expect(await say(url, hello('Z', hash, 0, 'test'))).toEqual(refused('unknown-site', false));
+      expect(await say(url, hello('', hash, 0, 'test'))).toEqual(refused('unknown-site', false));
+      expect(await say(url, { ...hello('B', hash, 0, 'test'), scalars: [1] })).toEqual(refused('bad-field', false));
+      expect(await say(url, hello('B', hash, 7, 'test'))).toEqual(refused('study-went-back', 'anew'));
+      expect(await say(url, hello('B', hash, 0, 'a b'))).toEqual(refused('bad-field', false));
       expect(await say(url, message('census'))).toEqual(refused('out-of-order', false));
       expect(await say(url, message('refuse', { scalars: [0] }))).toEqual(refused('out-of-order', false));
     });
     expect(outcome.tally).toMatchObject({
       'refused plan-mismatch': 1,
       'refused unknown-site': 2,
-      'refused bad-field': 1,
-      'refused out-of-order': 3,
+      'refused bad-field': 2,
+      'refused out-of-order': 2,
     });
   });
 
   test('a name that is connected already may try again, and the site that has it feels nothing', async () => {
     const outcome = await runBeside(async (url) => {
       for (let times = 0; times < 5; times++)
-        expect(await say(url, hello('A', hash, times))).toEqual(refused('already-connected', true));
+        expect(await say(url, hello('A', hash, times, 'test'))).toEqual(refused('already-connected', true));
     });
     expect(outcome.tally['refused already-connected']).toBe(5);
   });
@@ -106,9 +111,9 @@ describe('a study over WebSockets', () => {
   test('a second hello on a connection ends it', async () => {
     await runBeside(async (url) => {
       const connection = await connectWebSocket(url);
-      await connection.send([frameOf(hello('B', hash, 0))]);
+      await connection.send([frameOf(hello('B', hash, 0, 'test'))]);
       expect(await received(connection)).toEqual(expect.objectContaining({ kind: 'welcome', sequence: 0 }));
-      await connection.send([frameOf(hello('B', hash, 0))]);
+      await connection.send([frameOf(hello('B', hash, 0, 'test'))]);
       expect(await received(connection)).toEqual(refused('out-of-order', true));
       await connection.close();
     });
@@ -148,7 +153,7 @@ describe('a study over WebSockets', () => {
       let over = false;
       void server.finally(() => (over = true));
       while (!over) {
-        const flood = Array.from({ length: 100 }, () => say(url, hello(`S${(sent += 1)}`, hash, 0)));
+        const flood = Array.from({ length: 100 }, () => say(url, hello(`S${(sent += 1)}`, hash, 0, 'test')));
         letIn();
         for (const answer of await Promise.allSettled(flood)) {
           // When the study is over there is nobody to answer.

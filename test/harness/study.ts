@@ -6,16 +6,10 @@ import type { OpenedData } from '../../src/data/index.ts';
 import type { Engine } from '../../src/engine/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { type Choices, partsAtSite, type Plan, stateTensors } from '../../src/protocol/index.ts';
-import {
-  type ServerCommit,
-  type ServerOptions,
-  type ServerResult,
-  type StepReport,
-  StudyServer,
-} from '../../src/server/index.ts';
+import { type ServerOptions, type ServerResult, type StepReport, StudyServer } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent, type SiteResult } from '../../src/site/index.ts';
 import { type PlannedStudy, makePlan, type PlanSettings } from '../../src/split/index.ts';
-import { createMemoryActivationStore } from '../../src/store/index.ts';
+import { type Commit, createMemoryActivationStore, createMemoryCommitStore } from '../../src/store/index.ts';
 import type { Tensor } from '../../src/tensor/index.ts';
 import { type Connection, createMemoryListener, type Listener } from '../../src/transport/index.ts';
 import { randomRecords } from './records.ts';
@@ -103,7 +97,7 @@ export interface StudyOutcome {
   readonly log: readonly OrderEntry[];
   /** Every server step as the server told of it, and the server's commit at the end of each epoch. */
   readonly steps: readonly StepReport[];
-  readonly commits: readonly ServerCommit[];
+  readonly commits: readonly Commit[];
   /** Every step of each site as the site told of it. */
   readonly siteSteps: readonly (readonly SiteStep[])[];
   /** What each site's engine holds of its parts at the end: parameters and statistics as selected, optimizer slots as last updated. */
@@ -145,7 +139,8 @@ export async function runInMemory(
   const clock = systemClock;
   const engines = await Promise.all([open('server'), ...plan.sites.map(() => open('site'))]);
   const steps: StepReport[] = [];
-  const commits: ServerCommit[] = [];
+  const commits: Commit[] = [];
+  const store = createMemoryCommitStore();
   const log: OrderEntry[] = [];
   const siteSteps: SiteStep[][] = plan.sites.map(() => []);
   try {
@@ -160,7 +155,16 @@ export async function runInMemory(
       ...(plan.choices.when === 'detached' ? { activations: createMemoryActivationStore(plan.network.cutDims) } : {}),
       logOrder: async (entry) => void log.push(entry),
       ...options,
-      commit: async (commit) => void commits.push(commit),
+      commits: {
+        ...store,
+        list: (name) => store.list(name),
+        read: (name, index) => store.read(name, index),
+        latest: (name) => store.latest(name),
+        write: async (name, commit) => {
+          commits.push(commit);
+          await store.write(name, commit);
+        },
+      },
       onEvent: (event) => {
         if (event.kind === 'step') steps.push(event.report);
         options.onEvent?.(event);

@@ -41,7 +41,7 @@ export function addRun(program: Command): void {
     .option('--profile', 'also say where the time of 40 steps goes, and leave profile.json, a Chrome trace of them')
     .option('--json', 'print the run’s metrics.json and nothing else on standard output')
     .addOption(new Option('--force', 'replace what an earlier run left in the folder').conflicts('resume'))
-    .option('--resume', 'go on with a run that was stopped (not in this version)')
+    .option('--resume', 'go on with a run that ended early in the folder, from its newest commit')
     .addHelpText(
       'after',
       `

@@ -8,6 +8,7 @@ import type { OpenedData } from '../../data/index.ts';
 import { type Engine, watchEngine } from '../../engine/index.ts';
 import type { EngineOptions } from '../../engine/node/index.ts';
 import { kindOfFrame } from '../../protocol/index.ts';
+import type { CommitStore } from '../../store/index.ts';
 import { type Connection, type Listener, throughConnection } from '../../transport/index.ts';
 
 /** What is done in a span. */
@@ -138,6 +139,16 @@ export class Recorder {
     };
   }
 
+  /** The same store; writing a commit is seen. */
+  watchCommits(store: CommitStore): CommitStore {
+    return {
+      write: (name, commit) => this.around('commit', 'commit', () => store.write(name, commit)),
+      latest: (name) => store.latest(name),
+      read: (name, index) => store.read(name, index),
+      list: (name) => store.list(name),
+    };
+  }
+
   /** Does the work, and remembers when. `more` is told what it gave. */
   async around<T>(
     kind: SpanKind,
@@ -171,12 +182,4 @@ export class Recorder {
       JSON.stringify(profile),
     );
   }
-}
-
-/** The same commit, seen by a recorder if there is one. */
-export function seenCommit<T>(
-  recorder: Recorder | undefined,
-  commit: (value: T) => Promise<void>,
-): (value: T) => Promise<void> {
-  return recorder ? (value) => recorder.around('commit', 'commit', () => commit(value)) : commit;
 }

@@ -1,8 +1,11 @@
-// The folder that a run leaves behind.
+// The folder that a run or a server leaves behind: new, replaced, or gone on in.
 
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '../../base/index.ts';
+import { parsePlan, planHash } from '../../protocol/index.ts';
+import { readFileLog } from '../../store/node/index.ts';
 
 /** What a run leaves in its folder, and `force` replaces. */
 const leftByRun = [
@@ -26,7 +29,7 @@ export async function checkOutFolder(folder: string, force: boolean): Promise<vo
   if (found.length > 0 && !force)
     throw new ConfigError(
       'folder-not-empty',
-      `${folder} is not empty: give another --out, or --force to replace a run`,
+      `${folder} is not empty: give another --out, --force to replace a run, or --resume to go on with one`,
     );
 }
 
@@ -36,4 +39,38 @@ export async function claimOutFolder(folder: string): Promise<void> {
     throw new ConfigError('bad-usage', `--out ${folder}: cannot be made: ${cause.message}`, { cause });
   });
   await Promise.all(leftByRun.map((name) => rm(join(folder, name), { recursive: true, force: true })));
+}
+
+/**
+ * Checks a folder in which a study may have been begun, `flag` being what named it: it goes on there if its plan is the same. Gives whether
+ * it has been. Throws ConfigError when the folder holds another plan or a finished study.
+ */
+export async function checkBegun(folder: string, hash: string, flag: string): Promise<boolean> {
+  const text = await readFile(join(folder, 'plan.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return false;
+  if (planHashOf(text) !== hash)
+    throw new ConfigError(
+      'folder-not-empty',
+      `${flag} ${folder}: holds another study, or another plan of it (a changed study file, seed, number of sites or version of Septum): give a new folder`,
+    );
+  if (await isFinished(folder))
+    throw new ConfigError('folder-not-empty', `${flag} ${folder}: holds a finished study: give a new folder`);
+  return true;
+}
+
+function planHashOf(text: string): string | undefined {
+  try {
+    return planHash(parsePlan(JSON.parse(text)));
+  } catch {
+    return undefined; // A file that is no plan is not this study's.
+  }
+}
+
+/** Whether the log says that everything was written. */
+async function isFinished(folder: string): Promise<boolean> {
+  const log = join(folder, 'log.jsonl');
+  if (!existsSync(log)) return false;
+  for await (const entry of readFileLog(log))
+    if ((entry as { readonly event?: unknown }).event === 'finished') return true;
+  return false;
 }

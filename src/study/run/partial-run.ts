@@ -27,6 +27,8 @@ export class PartialRun {
       this.#bytesDown = report.bytesDown;
     } else if (report.kind === 'server' && report.event.kind === 'epoch') {
       this.history.push(report.event.record);
+    } else if (report.kind === 'server' && report.event.kind === 'resumed') {
+      this.history.splice(0, this.history.length, ...report.event.history);
     } else if (report.kind === 'server' && report.event.kind === 'step') {
       this.#records += report.event.report.records;
       this.#lastStepMs = performance.now();

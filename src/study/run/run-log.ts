@@ -4,11 +4,10 @@
 import { DataError, messageOf } from '../../base/index.ts';
 import { manifestCounts } from '../../data/index.ts';
 import { type Plan, planHash } from '../../protocol/index.ts';
-import type { Log } from '../../store/index.ts';
+import { asJson, type Log } from '../../store/index.ts';
 import { openFileLog } from '../../store/node/index.ts';
 import { failureOf } from './reports.ts';
 import type { RunEvent, RunResult } from './run-study.ts';
-import { asJson } from './as-json.ts';
 import { versions } from './versions.ts';
 
 export class RunLog {
@@ -83,7 +82,10 @@ export class RunLog {
       case 'server': {
         const { kind, ...rest } = report.event;
         if (kind === 'step') this.#put('step', 'report' in rest ? rest.report : {});
-        else this.#put(kind === 'site' ? 'connection' : kind, { process, ...rest });
+        else if (report.event.kind === 'resumed') {
+          const { step, undone, reason } = report.event;
+          this.#put(kind, { process, step, undone, reason });
+        } else this.#put(kind === 'site' ? 'connection' : kind, { process, ...rest });
         return;
       }
       case 'site': {

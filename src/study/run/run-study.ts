@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ConfigError, DataError } from '../../base/index.ts';
 import type { Listing, ListOptions, Manifest } from '../../data/index.ts';
 import { listRecords } from '../../data/node/index.ts';
-import type { Plan } from '../../protocol/index.ts';
+import { type Plan, planHash } from '../../protocol/index.ts';
 import { type ServerResult, stepsOfEpoch } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type Dealing, dealStudy } from '../dealing.ts';
@@ -19,7 +19,7 @@ import type { Study } from '../study-file.ts';
 import type { Ending } from './children.ts';
 import { linearBaseline } from './linear-baseline.ts';
 import { takeOver, type Weights } from './hand-over.ts';
-import { checkOutFolder, claimOutFolder } from './out-folder.ts';
+import { checkBegun, checkOutFolder, claimOutFolder } from './out-folder.ts';
 import { PartialRun } from './partial-run.ts';
 import type { Report, SiteFigures } from './reports.ts';
 import { RunLog } from './run-log.ts';
@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly out: string;
   /** Replaces what an earlier run left in `out`. */
   readonly force?: boolean;
+  /** Goes on with a run that ended early in `out`, from its newest commit. */
+  readonly resume?: boolean;
   /** How many bad records may be skipped. Default 0. */
   readonly skipBad?: number;
   /** Threads of the server's engine. Default: all cores. */
@@ -99,20 +101,23 @@ export interface RunResult {
  * for one that died, or the signal's reason. Whatever happens, no process is left when it settles.
  */
 export async function runStudy(options: RunOptions): Promise<RunResult> {
-  const { study, overrides = {}, data, out, force = false, skipBad = 0, signal, onChecked, onEvent } = options;
+  const { study, overrides = {}, data, out, force = false, resume = false, skipBad = 0, signal } = options;
+  const { onChecked, onEvent } = options;
   const startMs = performance.now();
   const shares = dealtSharesOf(study, overrides);
   const planned = planOf(study, overrides);
   const { plan } = planned;
   // Commits are kept under the names of sites, and `server`.
   if (plan.sites.includes('server')) throw new ConfigError('bad-study', 'a site cannot be called "server"');
-  await checkOutFolder(out, force);
+  if (!resume) await checkOutFolder(out, force);
+  else if (!(await checkBegun(out, planHash(plan), '--out')))
+    throw new ConfigError('bad-usage', `--resume: ${out} holds no run to go on with; start it without --resume`);
   onEvent?.({ kind: 'planned', planned });
   const listing = await listRecords(study.data, data, { seed: plan.seed, skipBad, signal, onChecked });
   const { dealing, manifests } = dealStudy(listing, shares);
   const steps = options.profile === true ? profiledSteps(plan, manifests) : undefined;
   signal?.throwIfAborted();
-  await claimOutFolder(out);
+  if (!resume) await claimOutFolder(out);
   await writeFile(join(out, 'study.yaml'), study.text);
   await writeFile(join(out, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
 

@@ -8,10 +8,9 @@ import { type ServerEvent, type ServerResult, StudyServer } from '../../server/i
 import type { PlannedStudy } from '../../split/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
 import { listenWebSocket } from '../../transport/node/index.ts';
-import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
-import { type Recorder, seenCommit } from '../profile/index.ts';
+import type { Recorder } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
 
 export interface ServeOptions extends EngineChoice {
@@ -83,9 +82,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
           },
         }
       : {}),
-    commit: seenCommit(recorder, ({ epoch, tensors, ...meta }) =>
-      commits.write('server', { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
-    ),
+    commits: recorder?.watchCommits(commits) ?? commits,
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();

@@ -1,14 +1,12 @@
 // `septum server`: a study served to sites that come by themselves, and what it leaves in the server's folder.
 
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ConfigError } from '../../base/index.ts';
-import { parsePlan, planHash } from '../../protocol/index.ts';
+import { planHash } from '../../protocol/index.ts';
 import type { ServerResult } from '../../server/index.ts';
-import { readFileLog } from '../../store/node/index.ts';
 import type { MetricsFile } from '../metrics-file.ts';
 import type { Study } from '../study-file.ts';
+import { checkBegun } from './out-folder.ts';
 import { PartialRun } from './partial-run.ts';
 import type { Report } from './reports.ts';
 import { RunLog } from './run-log.ts';
@@ -27,7 +25,7 @@ export async function serveToFolder(
   const { planned, stateDir: out } = options;
   const startMs = performance.now();
   await mkdir(out, { recursive: true });
-  await claimForStudy(out, planHash(planned.plan));
+  await checkBegun(out, planHash(planned.plan), '--state');
   await writeFile(join(out, 'study.yaml'), study.text);
   await writeFile(join(out, 'plan.json'), `${JSON.stringify(planned.plan, null, 2)}\n`);
   const log = await RunLog.open(join(out, 'log.jsonl'), { plan: planned.plan, method: study.method });
@@ -61,30 +59,4 @@ export async function serveToFolder(
   } finally {
     await log.close();
   }
-}
-
-/** A folder belongs to one plan, and is served until it is finished: a `detached` upload that broke off goes on in it. */
-async function claimForStudy(folder: string, hash: string): Promise<void> {
-  const path = join(folder, 'plan.json');
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text !== undefined && planHash(parsePlan(JSON.parse(text))) !== hash)
-    throw new ConfigError(
-      'folder-not-empty',
-      `--state ${folder}: holds another study, or another plan of it: give a new folder`,
-    );
-  if (await isFinished(folder))
-    throw new ConfigError('folder-not-empty', `--state ${folder}: holds a finished study: give a new folder`);
-}
-
-/** Whether a folder has results that are not those of a run that failed, which leaves metrics.json too. */
-async function isFinished(folder: string): Promise<boolean> {
-  if (existsSync(join(folder, 'model'))) return true;
-  if (!existsSync(join(folder, 'metrics.json'))) return false;
-  let failed = false;
-  for await (const entry of readFileLog(join(folder, 'log.jsonl'))) {
-    const { event } = entry as { readonly event?: unknown };
-    if (event === 'finished') return true;
-    failed ||= event === 'failed';
-  }
-  return !failed;
 }

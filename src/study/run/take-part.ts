@@ -1,6 +1,7 @@
 // A site of a study as a process runs it: records, connection, engine and clock of this machine, handed to the SiteAgent.
 
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '../../base/index.ts';
 import { systemClock } from '../../base/node/index.ts';
@@ -9,16 +10,16 @@ import { listRecords, openSiteData } from '../../data/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import { SiteAgent, type SiteEvent, type SiteResult } from '../../site/index.ts';
+import type { Plan } from '../../protocol/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
-import { openFileCommitStore } from '../../store/node/index.ts';
+import { openFileCommitStore, readPrivateFile, writePrivateFile } from '../../store/node/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
 import { writeModelFolder } from '../model-folder.ts';
 import type { Study } from '../study-file.ts';
-import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import { randomData } from './random-data.ts';
-import { type Recorder, seenCommit } from '../profile/index.ts';
+import type { Recorder } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
 import { versions } from './versions.ts';
 
@@ -97,14 +98,8 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     clock: systemClock,
     signal,
     timeoutMs: options.timeoutMs,
-    secretSeed: randomBytes(16),
-    ...(commits
-      ? {
-          commit: seenCommit(recorder, ({ epoch, tensors, ...meta }) =>
-            commits.write(site, { index: epoch, meta: asJson({ epoch, ...meta }), tensors }),
-          ),
-        }
-      : {}),
+    secretSeed: await ownSecret(plan, site, stateDir),
+    commits: commits && (recorder?.watchCommits(commits) ?? commits),
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();
@@ -129,6 +124,14 @@ export async function leaveModel(
   const finished = { ...planned, trunk, standardisation, classCounts, versions: versions() };
   await writeModelFolder(join(stateDir, 'model'), { ...finished, segments: { [own]: segment } });
   return true;
+}
+
+/** What the site's segment starts from where that is its secret: kept with its commits, for a process that is started again starts from the same. */
+async function ownSecret(plan: Plan, site: string, stateDir: string | undefined): Promise<Uint8Array> {
+  if (stateDir === undefined || plan.choices.segmentSeed !== 'site') return randomBytes(16);
+  const path = join(stateDir, 'commits', `${site}.seed`);
+  if (!existsSync(path)) await writePrivateFile(path, randomBytes(16).toString('hex'));
+  return Buffer.from(await readPrivateFile(path), 'hex');
 }
 
 /** All records that the site has. */

@@ -1,6 +1,6 @@
 // The results of a run as files: model, figures, report.
 
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../base/index.ts';
 import type { Listing, Manifest } from '../../data/index.ts';
@@ -52,7 +52,9 @@ export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promis
   const metrics = metricsOfRun(plan, server);
   const finished = { ...planned, ...server, dealing: local?.dealing, versions: versions() };
   // A server that was given no segment has half a model; the sites have the other.
-  if (Object.keys(server.segments).length > 0) await writeModelFolder(join(out, 'model'), finished);
+  const model = join(out, 'model');
+  await rm(model, { recursive: true, force: true }); // Of a run that ended while it wrote it.
+  if (Object.keys(server.segments).length > 0) await writeModelFolder(model, finished);
   await writeFile(join(out, 'metrics.json'), metricsText(metrics));
   const content: ReportContent = {
     ...aboutRun(facts),
