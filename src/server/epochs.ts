@@ -108,7 +108,7 @@ async function knownSegment(training: Training): Promise<Tensors | undefined> {
   const { plan, study, trunk } = training.options;
   if (!serverKnowsSegment(plan.choices)) return undefined;
   const parts = study.parts.head ? (['segment', 'head'] as const) : (['segment'] as const);
-  const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
+  const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when !== 'detached';
   const known: Record<string, Tensor> = {};
   for (const part of parts) {
     if (mirrored) Object.assign(known, await trunk.state(part, COPY, false));

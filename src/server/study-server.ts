@@ -237,7 +237,7 @@ export class StudyServer {
 
   async #start(): Promise<Start> {
     const { plan, study, engine } = this.#options;
-    const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
+    const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when !== 'detached';
     const trunk = await TrunkRunner.open(engine, study, mirrored);
     const state = initialState(study.parts.trunk, plan.seed);
     const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];

@@ -19,6 +19,7 @@ import {
   Session,
   type SiteCounts,
   siteScript,
+  windowOf,
 } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
 import type { Tensor } from '../tensor/index.ts';
@@ -141,7 +142,7 @@ export class SiteAgent {
       assert(seed !== undefined, 'segmentSeed: site comes with a secret');
       const { segment, head } = study.parts;
       const start = { ...initialState(segment, seed), ...(head ? initialState(head, seed) : {}) };
-      this.#runner = await SegmentRunner.open(engine, study, start, clock);
+      this.#runner = await SegmentRunner.open(engine, study, start, { window: windowOf(this.#plan), clock });
       this.#best = await this.#runner.state(false);
       await ahead.done();
       for (let line = this.#session.expected; line; line = this.#session.expected) await this.#follow(line);
