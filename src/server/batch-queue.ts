@@ -26,8 +26,8 @@ export class BatchQueue {
   readonly #arrivals: number[] = [];
   /** Sites whose next batch is watched for. */
   readonly #watched = new Set<number>();
-  /** Sites that have not taken what they were sent. */
-  readonly #unread = new Set<number>();
+  /** Answers that their sites have not taken: a window's for each, at most. */
+  #unread = 0;
   #failure: { readonly error: unknown } | undefined;
   #wake: () => void = () => undefined;
 
@@ -53,12 +53,12 @@ export class BatchQueue {
     }
   }
 
-  /** Until `delivered` resolves the site has not taken its answer, and is given no more work. */
-  deliver(site: number, delivered: Promise<void>): void {
-    this.#unread.add(site);
+  /** An answer is on its way until `delivered` resolves. Nobody waits for that before the epoch's end. */
+  deliver(delivered: Promise<void>): void {
+    this.#unread += 1;
     delivered.then(
       () => {
-        this.#unread.delete(site);
+        this.#unread -= 1;
         this.#wake();
       },
       (error: unknown) => this.#fail(error),
@@ -67,13 +67,13 @@ export class BatchQueue {
 
   /** Resolves when every site has taken what it was sent. */
   async delivered(): Promise<void> {
-    while (this.#unread.size > 0 && !this.#failure) await new Promise<void>((resolve) => (this.#wake = resolve));
+    while (this.#unread > 0 && !this.#failure) await new Promise<void>((resolve) => (this.#wake = resolve));
     if (this.#failure) throw this.#failure.error;
   }
 
   #waiting(site: number): Waiting | undefined {
     const batch = this.#left[site]?.[0];
-    if (!batch || this.#unread.has(site)) return undefined;
+    if (!batch) return undefined;
     const arrival = this.#training.link(site).arrivalOf(this.#messagesOf(batch) - 1);
     return arrival === undefined ? undefined : { site, arrival, records: batch.count };
   }
@@ -97,7 +97,7 @@ export class BatchQueue {
   /** Wakes `next` when the site's batch is there. A lost site ends the study only once nobody else has had a batch meanwhile. */
   #watch(site: number): void {
     const batch = this.#left[site]?.[0];
-    if (!batch || this.#unread.has(site) || this.#watched.has(site)) return;
+    if (!batch || this.#watched.has(site)) return;
     const before = this.#arrivals.length;
     this.#watched.add(site);
     this.#training

@@ -83,7 +83,7 @@ async function arrivalEpoch(training: Training, epoch: number): Promise<void> {
     const step = epoch * schedule.serverSteps + done;
     await logOrder({ epoch, site, step });
     const staleness = { waitedSteps, updatesBehind: Math.min(batch.index, windowOf(plan) - 1) };
-    const deliver = (delivered: Promise<void>) => queue.deliver(site, delivered);
+    const deliver = (delivered: Promise<void>) => queue.deliver(delivered);
     const place = { epoch, step, totalSteps };
     await training.step('', [{ site, batch }], place, buffered ? { staleness, deliver } : undefined);
   }

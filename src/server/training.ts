@@ -89,6 +89,8 @@ export class Training {
   /** Updates of the trunk (by scope) and of the segment copy: Adam's t. */
   readonly #updates = new Map<string, number>();
   #steps = 0;
+  /** By site: resolves when it has taken all cut gradients so far. Later ones wait for that, for they go in the script's order. */
+  readonly #delivered: Promise<void>[] = [];
   /** The segment that passes between sites or is averaged, as it stands; with its optimizer state. */
   passed: Readonly<Record<string, Tensor>> | undefined;
   passedUpdates = 0;
@@ -156,7 +158,7 @@ export class Training {
   /** Sends a site its cut gradient. Throws EngineError when its loss is not a finite number. */
   async #answer(site: number, computed: readonly Computed[], { epoch, step }: StepPlace): Promise<Answer> {
     let own = 0;
-    let delivered = Promise.resolve();
+    let delivered = this.#delivered[site] ?? Promise.resolve();
     for (const { weight, results } of computed) {
       const { loss, gradient } = await results;
       own = dot(loss, weight, own);
@@ -170,6 +172,7 @@ export class Training {
       delivered = delivered.then(() => this.link(site).send('cut-gradient', values));
       delivered.catch(() => undefined); // Seen by whoever waits for the last.
     }
+    this.#delivered[site] = delivered;
     return { loss: own, delivered };
   }
 
