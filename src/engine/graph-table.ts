@@ -5,35 +5,35 @@ import type { Graph } from '../onnx/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Engine, LoadedGraph, Run } from './engine.ts';
 
-/** What of a graph's run stays at the engine, under names with `scope` before them. */
-export type Bind = (graph: Graph, scope: string) => Required<Pick<Run, 'resident' | 'keep'>>;
+/** What of a graph's run stays at the engine, under names that `scope` says: a prefix, or whatever the binder makes them from. */
+export type Bind<Scope> = (graph: Graph, scope: Scope) => Required<Pick<Run, 'resident' | 'keep'>>;
 
-interface Entry {
+interface Entry<Scope> {
   readonly graph: Graph;
   readonly loaded: LoadedGraph;
   readonly inputs: ReadonlySet<string>;
   /** By scope: they are asked for at every step. */
-  readonly bindings: Map<string, ReturnType<Bind>>;
+  readonly bindings: Map<Scope, ReturnType<Bind<Scope>>>;
 }
 
 /** Loaded graphs. Feeds that a graph has no input for are left out, so that one set of feeds serves every variant of a graph. */
-export class GraphTable<Name extends string> {
-  readonly #entries: ReadonlyMap<Name, Entry>;
+export class GraphTable<Name extends string, Scope = string> {
+  readonly #entries: ReadonlyMap<Name, Entry<Scope>>;
 
-  readonly #bind: Bind;
+  readonly #bind: Bind<Scope>;
 
-  private constructor(entries: ReadonlyMap<Name, Entry>, bind: Bind) {
+  private constructor(entries: ReadonlyMap<Name, Entry<Scope>>, bind: Bind<Scope>) {
     this.#entries = entries;
     this.#bind = bind;
   }
 
   /** Loads the graphs in order. Throws EngineError `load-failed` or `unsupported-operator`. */
-  static async load<Name extends string>(
+  static async load<Name extends string, Scope>(
     engine: Engine,
     graphs: ReadonlyMap<Name, Graph>,
-    bind: Bind,
-  ): Promise<GraphTable<Name>> {
-    const entries = new Map<Name, Entry>();
+    bind: Bind<Scope>,
+  ): Promise<GraphTable<Name, Scope>> {
+    const entries = new Map<Name, Entry<Scope>>();
     for (const [name, graph] of graphs) {
       entries.set(name, {
         graph,
@@ -46,7 +46,7 @@ export class GraphTable<Name extends string> {
   }
 
   /** A run of the graph of that name on the tensors of a scope. Throws EngineError `bad-graph` when it is not in the table. */
-  run(name: Name, scope: string, feeds: Readonly<Record<string, Tensor>>, fetch: readonly string[]): Run {
+  run(name: Name, scope: Scope, feeds: Readonly<Record<string, Tensor>>, fetch: readonly string[]): Run {
     const { graph, loaded, bindings } = this.#entry(name);
     let binding = bindings.get(scope);
     if (!binding) {
@@ -64,7 +64,7 @@ export class GraphTable<Name extends string> {
     return own;
   }
 
-  #entry(name: Name): Entry {
+  #entry(name: Name): Entry<Scope> {
     const entry = this.#entries.get(name);
     if (!entry) throw new EngineError('bad-graph', `no graph ${name} was loaded`);
     return entry;

@@ -75,17 +75,13 @@ describe('a refusal', () => {
 });
 
 describe('checkChoices', () => {
-  it('accepts what is allowed and built', () => {
-    for (const choices of allowedChoices().filter(({ when }) => when !== 'buffered')) checkChoices(choices);
+  it('accepts what is allowed', () => {
+    for (const choices of allowedChoices()) checkChoices(choices);
   });
 
   it('refuses a combination outside the table by code', () => {
     const check = () => checkChoices({ ...septum, order: 'none' });
     expect(check).toThrow(ConfigError);
     expect(check).toThrow(expect.objectContaining({ code: 'combination-refused' }));
-  });
-
-  it('says of buffered that this version lacks it', () => {
-    expect(() => checkChoices({ ...septum, when: 'buffered' })).toThrow('not available in this version');
   });
 });

@@ -112,16 +112,10 @@ export function refusalOf(choices: Choices): string | undefined {
   return `${describeChoices(choices)} is not allowed: ${reasonAgainst(choices)}. The nearest allowed is ${describeChoices(nearest)}`;
 }
 
-/** Throws ConfigError `combination-refused` unless the combination is allowed and this version runs it. */
+/** Throws ConfigError `combination-refused` unless the combination is allowed. */
 export function checkChoices(choices: Choices): void {
   const refusal = refusalOf(choices);
   if (refusal !== undefined) throw new ConfigError('combination-refused', refusal);
-  if (choices.when === 'buffered') {
-    throw new ConfigError(
-      'combination-refused',
-      `${describeChoices(choices)} is not available in this version: the durable queue of \`buffered\` is not built. Use when: live with the same order, or when: detached`,
-    );
-  }
 }
 
 // What a study lead would least like to have changed weighs most: where the labels are, then when, then the segments.

@@ -25,3 +25,4 @@ export * from './report.ts';
 export * from './schedule.ts';
 export * from './script.ts';
 export * from './session.ts';
+export * from './window.ts';

@@ -25,6 +25,11 @@ export interface Exchange {
   readonly records?: { readonly from: number; readonly count: number } | undefined;
   /** The site's batch, where the message belongs to one. */
   readonly batch?: Batch | undefined;
+  /**
+   * Of a message of training: which act of the server in the epoch it is for, or comes of. The server may do an act before messages come
+   * that are for later ones, although the script has them before. A line without a place is for all that follows, and comes of all before.
+   */
+  readonly place?: number | undefined;
 }
 
 const segmentParts = ['segment', 'head'] as const;
@@ -140,6 +145,7 @@ export class Lines {
       digest,
       records: about.records,
       batch: about.batch,
+      place: about.place,
     };
   }
 
@@ -202,10 +208,10 @@ export class Lines {
     epoch: number,
     step: number,
     parts: readonly (readonly [string, PartLayout])[],
-    batch: Batch | undefined,
+    about: Pick<About, 'batch' | 'place'>,
   ): Exchange {
     const tensors = parts.flatMap(([part, layout]) => gradientTensors(part, layout));
-    return this.line(direction, kind, { epoch, step, tensors, ...(batch ? { batch } : {}) });
+    return this.line(direction, kind, { ...about, epoch, step, tensors });
   }
 
   /** Parts' state in as many messages as it takes; the scalars are the optimizer's step count of each part. */

@@ -46,6 +46,10 @@ export type ScheduleSettings = z.infer<typeof scheduleSchema>;
 export const lossKinds = ['softmax-cross-entropy', 'binary-cross-entropy', 'mse', 'rmsle'] as const;
 export type LossKind = (typeof lossKinds)[number];
 
+/** How the next batch is chosen of those that wait, with `arrival` (src/server/disciplines.ts). */
+export const disciplines = ['fair', 'fifo', 'least-served'] as const;
+export type Discipline = (typeof disciplines)[number];
+
 export const trainingSchema = z.strictObject({
   /** Records in one server step. */
   batch: count.max(1e6),
@@ -59,6 +63,10 @@ export const trainingSchema = z.strictObject({
   turnOrder: z.enum(['fixed', 'shuffled']).default('fixed'),
   turnSteps: count.optional(),
   roundSteps: count.optional(),
+  /** `buffered`: steps that a site may have in flight. A plan with `buffered` has it. */
+  windowSteps: count.max(1000).optional(),
+  /** `arrival`: which site's batch is next of those that wait. A plan with `arrival` has it. */
+  discipline: z.enum(disciplines).optional(),
   classWeights: z.enum(['none', 'balanced']).default('none'),
   /** `detached`: augmented passes over the training part, beside the plain one. */
   augmentPasses: z.int().min(0).max(1000).default(0),
@@ -171,9 +179,34 @@ export function parsePlan(value: unknown): Plan {
       result.error.issues.map((issue) => `plan: ${issue.path.join('.')}: ${issue.message}`),
     );
   }
-  const refusal = refusalOf(result.data.choices);
+  const { choices, training } = result.data;
+  const refusal = refusalOf(choices);
   if (refusal !== undefined) throw new ConfigError('combination-refused', refusal);
+  if ((training.windowSteps !== undefined) !== (choices.when === 'buffered'))
+    throw new ConfigError('bad-study', 'plan: training.windowSteps: a plan has it if it is buffered, and only then');
+  if ((training.discipline !== undefined) !== (choices.order === 'arrival'))
+    throw new ConfigError(
+      'bad-study',
+      'plan: training.discipline: a plan has it if its order is arrival, and only then',
+    );
   return result.data;
+}
+
+const windowStepsUsual = 4;
+
+/** The settings with a window where the choices have a queue and with a discipline where they need one; neither elsewhere. */
+export function withQueue(training: TrainingSettings, { when, order }: Plan['choices']): TrainingSettings {
+  const { windowSteps = windowStepsUsual, discipline = when === 'buffered' ? 'fair' : 'fifo', ...rest } = training;
+  return {
+    ...rest,
+    ...(when === 'buffered' ? { windowSteps } : {}),
+    ...(order === 'arrival' ? { discipline } : {}),
+  };
+}
+
+/** Steps that a site may have in flight: 1 where it is with the server at every step. */
+export function windowOf({ training }: Pick<Plan, 'training'>): number {
+  return training.windowSteps ?? 1;
 }
 
 /** SHA-256 of the plan's canonical JSON: keys sorted, no white space. */

@@ -215,9 +215,15 @@ describe('turns', () => {
 describe('rounds', () => {
   it('end every roundSteps and with the epoch', () => {
     const schedule = scheduleOf('union', { counts: [50], batch: 10, epoch: 0, training: { roundSteps: 2 } });
-    expect([0, 1, 2, 3, 4].filter((step) => schedule.endsRound(step, 5))).toEqual([1, 3, 4]);
+    expect(schedule.rounds).toEqual([
+      { fromStep: 0, toStep: 2 },
+      { fromStep: 2, toStep: 4 },
+      { fromStep: 4, toStep: 5 },
+    ]);
     const whole = scheduleOf('union', { counts: [50], batch: 10, epoch: 0 });
-    expect([0, 1, 2, 3, 4].filter((step) => whole.endsRound(step, 5))).toEqual([4]);
+    expect(whole.rounds).toEqual([{ fromStep: 0, toStep: 5 }]);
+    const long = scheduleOf('union', { counts: [50], batch: 10, epoch: 0, training: { roundSteps: 7 } });
+    expect(long.rounds).toEqual(whole.rounds);
   });
 
   it('of replicas are as many as the longest replica needs', () => {

@@ -123,10 +123,14 @@ export class Schedule {
     return turns;
   }
 
-  /** With `union` and `none`: whether averages are taken after this step of the epoch (server step, or a replica's own). */
-  endsRound(step: number, stepsOfEpoch: number): boolean {
-    const length = this.#plan.training.roundSteps;
-    return step === stepsOfEpoch - 1 || (length !== undefined && (step + 1) % length === 0);
+  /** With `union`: the rounds of an epoch, each its server steps `fromStep` to `toStep - 1`. */
+  get rounds(): readonly { readonly fromStep: number; readonly toStep: number }[] {
+    const steps = this.serverSteps;
+    const length = Math.min(this.#plan.training.roundSteps ?? steps, steps);
+    return Array.from({ length: Math.ceil(steps / length) }, (_, round) => ({
+      fromStep: round * length,
+      toStep: Math.min(steps, (round + 1) * length),
+    }));
   }
 
   /** With `none` and `averaged`: rounds of an epoch; a replica that is through takes no step in the later ones. */

@@ -7,7 +7,6 @@ import { type Exchange, inChunks, stateTensors } from './lines.ts';
 import type { Plan } from './plan.ts';
 import { evaluationRows, type ScriptFacts, type SiteCounts, siteScript, uploadChunks } from './script.ts';
 
-const runnable = allowedChoices().filter(({ when }) => when !== 'buffered');
 const counts: readonly SiteCounts[] = [
   { train: 5, val: 2, test: 1 },
   { train: 2, val: 1, test: 1 },
@@ -29,7 +28,7 @@ function named(choices: Choices): { name: string; choices: Choices } {
   return { name: describeChoices(choices), choices };
 }
 
-describe.each(runnable.map(named))('the script of $name', ({ choices }) => {
+describe.each(allowedChoices().map(named))('the script of $name', ({ choices }) => {
   const plan = planOf(choices, { epochs: 2 });
 
   it('is the same each time that it is asked for, and ends with the site’s word that it has everything', () => {
@@ -60,7 +59,7 @@ describe.each(runnable.map(named))('the script of $name', ({ choices }) => {
   it('lets labels leave only with the labels at the server, and gradients of parameters only with mirrored', () => {
     const lines = linesOf(plan, 0);
     const some = (found: (line: Exchange) => boolean) => lines.some(found);
-    const live = choices.when === 'live';
+    const live = choices.when !== 'detached';
     expect(some(({ tensors }) => tensors.some(({ name }) => name === 'labels'))).toBe(choices.labels === 'server');
     expect(some(({ kind }) => kind === 'parameter-gradient')).toBe(live && choices.segments === 'mirrored');
     expect(some(({ kind }) => kind === 'gradient-sum')).toBe(live && choices.segments === 'mirrored');
@@ -171,7 +170,7 @@ describe('tensors of a state', () => {
 });
 
 it('is what docs/PROTOCOL.md shows, mode by mode', async () => {
-  const shown = runnable.filter(({ segmentSeed }) => segmentSeed === 'study');
+  const shown = allowedChoices().filter(({ segmentSeed }) => segmentSeed === 'study');
   const text = shown.map(
     (choices) => `# ${describeChoices(choices)}\n${linesOf(planOf(choices), 0).map(transcript).join('\n')}\n`,
   );

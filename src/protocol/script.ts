@@ -6,9 +6,10 @@ import { elementCount } from '../tensor/index.ts';
 import { acknowledged } from './acknowledged.ts';
 import type { Choices } from './choices.ts';
 import { type Exchange, Lines, partsAtSite } from './lines.ts';
-import type { PartLayout, Plan } from './plan.ts';
+import { type PartLayout, type Plan, windowOf } from './plan.ts';
 import { piecesOf } from './pieces.ts';
 import { type Batch, Schedule } from './schedule.ts';
+import { stepsSumsLag, windowed } from './window.ts';
 
 export const partNames = ['train', 'val', 'test'] as const;
 export type PartName = (typeof partNames)[number];
@@ -40,7 +41,7 @@ export function mayStartAt(plan: Plan, schedule: Schedule, startStep: number): b
   const { serverSteps } = schedule;
   if (!Number.isSafeInteger(startStep) || startStep < 0 || startStep > plan.training.epochs * serverSteps) return false;
   if (plan.choices.when === 'detached') return startStep === 0;
-  return plan.choices.order === 'union' || startStep % serverSteps === 0;
+  return startStep % serverSteps === 0 || (plan.choices.order === 'union' && windowOf(plan) === 1);
 }
 
 /** Rows of one message of activations outside training: about 4 MiB, at least 1, at most 4096. */
@@ -111,14 +112,29 @@ function* trainingEpoch(
 ): Generator<Exchange> {
   const { order, segments } = plan.choices;
   const batches = schedule.batches(site, epoch);
+  const window = windowOf(plan);
   if (order === 'union') {
     const byStep = new Map(batches.map((batch) => [batch.step, batch]));
-    for (let step = firstStep; step < schedule.serverSteps; step++) {
-      const batch = byStep.get(step);
-      if (batch) yield* trainingStep(plan, lines, epoch, batch, schedule.firstOfStep(epoch, step, site));
-      if (segments === 'mirrored') yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), batch);
-      if (segments === 'average' && schedule.endsRound(step, schedule.serverSteps))
-        yield* average(plan, lines, epoch, step);
+    const lag = segments === 'mirrored' ? stepsSumsLag(window) : 0;
+    for (const round of schedule.rounds) {
+      if (round.toStep <= firstStep) continue;
+      for (const { kind, step } of windowed(Math.max(round.fromStep, firstStep), round.toStep, window, lag)) {
+        const batch = byStep.get(step);
+        const [place, sumPlace] = window > 1 ? [2 * step, 2 * (step + lag) + 1] : [];
+        if (batch && kind === 'forward')
+          yield* forward(plan, lines, { epoch, batch, first: schedule.firstOfStep(epoch, step, site), place });
+        if (batch && kind === 'backward') {
+          yield* backward(plan, lines, { epoch, batch, first: schedule.firstOfStep(epoch, step, site), place });
+          if (segments === 'mirrored')
+            yield lines.gradients('up', 'parameter-gradient', epoch, step, segmentsOf(plan), {
+              batch,
+              place: sumPlace,
+            });
+        }
+        if (segments === 'mirrored' && kind === 'update')
+          yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), { batch, place: sumPlace });
+      }
+      if (segments === 'average') yield* average(plan, lines, epoch, round.toStep - 1);
     }
   } else if (order === 'turns') {
     const turns = schedule.turns(epoch);
@@ -135,7 +151,11 @@ function* trainingEpoch(
       if (segments === 'average') yield* average(plan, lines, epoch, round);
     }
   } else if (order === 'arrival') {
-    for (const batch of batches) yield* trainingStep(plan, lines, epoch, batch);
+    for (const { kind, step } of windowed(0, batches.length, window, 0)) {
+      const about = { epoch, batch: batches[step] as Batch, place: window > 1 ? 2 * step : undefined };
+      if (kind === 'forward') yield* forward(plan, lines, about);
+      if (kind === 'backward') yield* backward(plan, lines, about);
+    }
     if (segments === 'average') yield* average(plan, lines, epoch, 0);
   } else {
     const length = plan.training.roundSteps ?? batches.length;
@@ -147,29 +167,46 @@ function* trainingEpoch(
   }
 }
 
-/** `first`: records of the server step before this batch's. */
-function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch, first = 0): Generator<Exchange> {
-  const { step } = batch;
-  if (plan.choices.labels === 'site') {
-    const about = { epoch, step, records: { from: batch.from, count: batch.count }, batch };
-    yield lines.activations(0, batch.count, about);
-    yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors: lines.trunkOutput(batch.count) });
-    yield lines.line('up', 'output-gradient', { ...about, tensors: lines.trunkOutput(batch.count) });
-    yield lines.line('down', 'cut-gradient', { ...about, tensors: lines.cut(batch.count) });
-  } else {
-    const pieces = piecesOf(plan, first, batch.count);
-    for (const [chunk, { from, count }] of pieces.entries()) {
-      const records = { from: batch.from + from, count };
-      yield lines.activations(0, count, { epoch, step, chunk, records, batch });
+/** A site's batch in a server step. */
+interface InStep {
+  readonly epoch: number;
+  readonly batch: Batch;
+  /** Records of the server step before the batch's. */
+  readonly first?: number;
+  readonly place?: number | undefined;
+}
+
+function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): Generator<Exchange> {
+  yield* forward(plan, lines, { epoch, batch });
+  yield* backward(plan, lines, { epoch, batch });
+}
+
+/** A batch's activations go up. */
+function* forward(plan: Plan, lines: Lines, of: InStep): Generator<Exchange> {
+  for (const { count, ...about } of piecesOfStep(plan, of)) yield lines.activations(0, count, about);
+}
+
+/** What comes of them comes down: the cut gradient, with the labels at the site by way of the trunk's output. */
+function* backward(plan: Plan, lines: Lines, of: InStep): Generator<Exchange> {
+  const uShape = plan.choices.labels === 'site';
+  for (const { count, ...about } of piecesOfStep(plan, of)) {
+    if (uShape) {
+      const tensors = lines.trunkOutput(count);
+      yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors });
+      yield lines.line('up', 'output-gradient', { ...about, tensors });
     }
-    for (const [chunk, { from, count }] of pieces.entries()) {
-      const records = { from: batch.from + from, count };
-      const tensors = lines.cut(count);
-      yield lines.line('down', 'cut-gradient', { epoch, step, chunk, records, batch, scalars: 1, tensors });
-    }
+    yield lines.line('down', 'cut-gradient', { ...about, scalars: uShape ? 0 : 1, tensors: lines.cut(count) });
   }
-  if (plan.choices.segments === 'mirrored')
-    yield lines.gradients('up', 'parameter-gradient', epoch, batch.step, segmentsOf(plan), batch);
+}
+
+/** What the lines of a step's batch are about: with the labels at the site, where the whole batch goes at once, one piece. */
+function piecesOfStep(plan: Plan, { epoch, batch, first = 0, place }: InStep) {
+  const uShape = plan.choices.labels === 'site';
+  const pieces = uShape ? [{ from: 0, count: batch.count }] : piecesOf(plan, first, batch.count);
+  return pieces.map(({ from, count }, chunk) => {
+    const records = { from: batch.from + from, count };
+    return { count, epoch, step: batch.step, chunk, records, batch, ...(uShape ? {} : { place }) };
+  });
 }
 
 function* average(plan: Plan, lines: Lines, epoch: number, step: number): Generator<Exchange> {

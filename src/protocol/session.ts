@@ -2,7 +2,9 @@
 // does no I/O, so it outlives connections. A message is accepted only if it is exactly the next line; after a reconnect each side tells
 // the other its position, and what was sent but never arrived is sent again with the same bytes.
 //
-// Order: `accept` and `compose` advance the same cursor. An error leaves it where it was.
+// Order: `accept` and `compose` advance the same cursor. An error leaves it where it was. Where a site may have several steps in flight, the
+// server sends lines of an early step while lines of later ones, which the script has before them, are still to come (`place`): it is then
+// ahead of its own cursor. The site goes by the script's order, and what it sends says how far it is.
 
 import { defect, ProtocolError, sha256Hex } from '../base/index.ts';
 import { bytesOf, type Tensor } from '../tensor/index.ts';
@@ -22,15 +24,17 @@ export class Session {
   /** Lines that were taken from the script and have not passed. */
   readonly #ahead: Exchange[] = [];
   #position = 0;
-  /** What was sent since the peer last spoke: its next message proves that all of it arrived. */
-  #unconfirmed: Message[] = [];
+  /** Lines from the cursor on that were sent ahead of it. */
+  readonly #sentAhead = new Set<number>();
+  /** What was sent since the peer last spoke of it: its next message proves that what it comes of arrived. */
+  #unconfirmed: { readonly sent: Message; readonly line: Exchange }[] = [];
 
   constructor(role: 'site' | 'server', script: Iterator<Exchange>) {
     this.#outbound = role === 'site' ? 'up' : 'down';
     this.#script = script;
   }
 
-  /** Lines of the script that have passed. */
+  /** Lines of the script that have passed; of some after them that were sent ahead it does not speak. */
   get position(): number {
     return this.#position;
   }
@@ -40,9 +44,24 @@ export class Session {
     return this.#line(0);
   }
 
-  /** Whether the next line is this side's to send. */
+  /** The line that this side may send, or undefined while it must wait for one. */
+  get sendable(): Exchange | undefined {
+    return this.#outgoing?.line;
+  }
+
+  /** Whether there is a line that this side may send. */
   get mayCompose(): boolean {
-    return this.expected?.direction === this.#outbound;
+    return this.sendable !== undefined;
+  }
+
+  /** Whether the peer is to acknowledge before this side's next line. */
+  get awaitsAcknowledge(): boolean {
+    for (let place = 0; ; place++) {
+      const line = this.#line(place);
+      if (!line || (line.direction === this.#outbound && !this.#sentAhead.has(this.#position + place))) return false;
+      if (line.direction !== this.#outbound && line.kind === 'acknowledge') return true;
+      if (line.direction !== this.#outbound && line.place === undefined) return false;
+    }
   }
 
   /** Whether the next line is the script's last. */
@@ -52,9 +71,8 @@ export class Session {
 
   /** The next message to send, and the cursor moves on. The values must fit the line: that is the caller's contract. */
   compose(kind: MessageKind, values: Values = {}): Message {
-    const line = this.expected;
-    if (line?.direction !== this.#outbound || line.kind !== kind)
-      throw defect(`the script expects ${describe(line)}, not to send ${kind}`);
+    const { line, sequence } = this.#outgoing ?? { line: undefined, sequence: 0 };
+    if (line?.kind !== kind) throw defect(`the script expects ${describe(line ?? this.expected)}, not to send ${kind}`);
     const tensors = line.tensors.map((spec) => {
       const value = values.tensors?.[spec.name];
       if (value && fits(value, spec)) return { name: spec.name, tensor: value };
@@ -68,7 +86,7 @@ export class Session {
     if (line.digest !== (values.digest !== undefined)) throw defect(`${kind}: digest`);
     const { epoch, step, part, chunk } = line;
     const composed = message(kind, {
-      sequence: this.#position,
+      sequence,
       epoch,
       step,
       part,
@@ -77,7 +95,8 @@ export class Session {
       tensors,
       digest: values.digest ?? '',
     });
-    this.#unconfirmed.push(composed);
+    this.#unconfirmed.push({ sent: composed, line });
+    this.#sentAhead.add(sequence);
     this.#advance();
     return composed;
   }
@@ -124,7 +143,9 @@ export class Session {
     if (line.digest && sha256Hex(...received.tensors.map(({ tensor }) => bytesOf(tensor))) !== received.digest)
       throw new ProtocolError('bad-field', `${line.kind}: the tensors do not have the checksum that they came with`);
     inspect?.(received);
-    this.#unconfirmed = [];
+    this.#forget(line);
+    this.#position += 1;
+    this.#ahead.shift();
     this.#advance();
     return line;
   }
@@ -134,21 +155,21 @@ export class Session {
    * together: the peer lost what it had confirmed, or claims what was never sent.
    */
   resendFrom(peerPosition: number): readonly Message[] {
-    const oldest = this.#unconfirmed[0]?.sequence ?? this.#position;
+    const oldest = Math.min(this.#unconfirmed[0]?.sent.sequence ?? this.#position, this.#position);
     if (peerPosition < oldest || !this.#peerMayStandAt(peerPosition)) {
       throw new ProtocolError(
         'out-of-order',
         `the peer stands at message ${peerPosition}, this side at ${this.#position} and can send again from ${oldest} on`,
       );
     }
-    return this.#unconfirmed.filter((sent) => sent.sequence >= peerPosition);
+    return this.#unconfirmed.map(({ sent }) => sent).filter(({ sequence }) => sequence >= peerPosition);
   }
 
-  /** A peer that is ahead has sent what never arrived here, so all lines up to where it stands must be its to send. */
+  /** A peer that is ahead has sent what never arrived here, so all lines up to where it stands must be its to send, or sent ahead. */
   #peerMayStandAt(peerPosition: number): boolean {
     for (let place = 0; this.#position + place < peerPosition; place++) {
       const line = this.#line(place);
-      if (!line || line.direction === this.#outbound) return false;
+      if (!line || (line.direction === this.#outbound && !this.#sentAhead.has(this.#position + place))) return false;
       // What follows `pooled` is known only to a side that has it.
       if (line.kind === 'pooled') return true;
     }
@@ -165,9 +186,39 @@ export class Session {
     return this.#ahead[place];
   }
 
+  /** The first line that this side has not sent, if it may: the server may before the peer's lines that are for a later place. */
+  get #outgoing(): { readonly line: Exchange; readonly sequence: number } | undefined {
+    const waiting: number[] = [];
+    for (let place = 0; ; place++) {
+      const sequence = this.#position + place;
+      const line = this.#line(place);
+      if (line?.direction !== this.#outbound) {
+        if (line?.place === undefined || this.#outbound === 'up') return undefined;
+        waiting.push(line.place);
+      } else if (!this.#sentAhead.has(sequence)) {
+        const { place: own } = line;
+        const may = waiting.every((later) => own !== undefined && later > own);
+        return may ? { line, sequence } : undefined;
+      }
+    }
+  }
+
+  /** Forgets what the peer shows that it has by sending the next line: all before it, but of a line with a place only what that comes of. */
+  #forget({ direction, place }: Exchange): void {
+    const arrived = this.#unconfirmed.findLastIndex(
+      ({ sent, line }) =>
+        sent.sequence < this.#position &&
+        (direction === 'up' || place === undefined || line.place === undefined || line.place <= place),
+    );
+    this.#unconfirmed.splice(0, arrived + 1);
+  }
+
+  /** Moves the cursor past what was sent. */
   #advance(): void {
-    this.#position += 1;
-    this.#ahead.shift();
+    while (this.#sentAhead.delete(this.#position)) {
+      this.#position += 1;
+      this.#ahead.shift();
+    }
   }
 }
 

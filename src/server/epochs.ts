@@ -88,7 +88,7 @@ export async function knownSegment(training: Training, withSlots: boolean): Prom
   const { plan, study, trunk } = training.options;
   if (!serverKnowsSegment(plan.choices)) return undefined;
   const parts = study.parts.head ? (['segment', 'head'] as const) : (['segment'] as const);
-  const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
+  const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when !== 'detached';
   const known: Record<string, Tensor> = {};
   for (const part of parts) {
     if (mirrored) Object.assign(known, await trunk.state(part, COPY, withSlots));

@@ -1,7 +1,7 @@
 // The orders in which sites' batches make server steps: one epoch of each (SEMANTICS.md, "Steps, epochs, rounds").
 
-import type { Batch } from '../protocol/index.ts';
-import type { ServerSiteLink } from './site-link.ts';
+import { type Batch, stepsSumsLag, windowed, windowOf } from '../protocol/index.ts';
+import { BatchQueue } from './batch-queue.ts';
 import type { Training } from './training.ts';
 
 /** Scope of a site's trunk replica. */
@@ -29,14 +29,18 @@ async function unionEpoch(training: Training, epoch: number): Promise<void> {
   const { plan, schedule, links } = training.options;
   const batches = links.map((_, site) => new Map(schedule.batches(site, epoch).map((batch) => [batch.step, batch])));
   const totalSteps = schedule.scheduledSteps('server');
-  for (let step = 0; step < schedule.serverSteps; step++) {
-    const sites = links.map((_, site) => site).filter((site) => batches[site]?.has(step));
-    const own = sites.map((site) => ({ site, batch: batches[site]?.get(step) as Batch }));
-    const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps };
-    await training.step('', own, place);
-    if (plan.choices.segments === 'mirrored') await training.mirrorStep(sites, place);
-    if (plan.choices.segments === 'average' && schedule.endsRound(step, schedule.serverSteps))
-      await training.averageSegments();
+  const { segments } = plan.choices;
+  const window = windowOf(plan);
+  const lag = segments === 'mirrored' ? stepsSumsLag(window) : 0;
+  for (const { fromStep, toStep } of schedule.rounds) {
+    for (const { kind, step } of windowed(fromStep, toStep, window, lag)) {
+      const sites = links.map((_, site) => site).filter((site) => batches[site]?.has(step));
+      const own = sites.map((site) => ({ site, batch: batches[site]?.get(step) as Batch }));
+      const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps };
+      if (kind === 'backward') await training.step('', own, place);
+      if (kind === 'update' && segments === 'mirrored') await training.mirrorStep(sites, place);
+    }
+    if (segments === 'average') await training.averageSegments();
   }
 }
 
@@ -65,31 +69,26 @@ async function turnsEpoch(training: Training, epoch: number): Promise<void> {
   if (plan.choices.segments === 'relay') await training.sendSegmentToAll();
 }
 
-/** Whichever site's batch is there first. The order is written to a log before it is used, and the log alone determines every bit. */
+/**
+ * One site's batch at a time, the next of those that are there by the study's discipline. The order is written to a log before it is used,
+ * and the log alone determines every bit.
+ */
 async function arrivalEpoch(training: Training, epoch: number): Promise<void> {
-  const { plan, schedule, links, logOrder } = training.options;
-  const batches = links.map((_, site) => [...schedule.batches(site, epoch)]);
+  const { plan, schedule, logOrder } = training.options;
+  const buffered = plan.choices.when === 'buffered';
+  const queue = new BatchQueue(training, epoch, buffered);
   const totalSteps = schedule.scheduledSteps('server');
   for (let done = 0; done < schedule.serverSteps; done++) {
-    const site = await firstWithMessage(links, (candidate) => (batches[candidate]?.length ?? 0) > 0);
-    const batch = batches[site]?.shift();
-    if (!batch) throw new TypeError('a site without batches was chosen');
+    const { site, batch, waitedSteps } = await queue.next();
     const step = epoch * schedule.serverSteps + done;
     await logOrder({ epoch, site, step });
-    await training.step('', [{ site, batch }], { epoch, step, totalSteps });
+    const staleness = { waitedSteps, updatesBehind: Math.min(batch.index, windowOf(plan) - 1) };
+    const deliver = (delivered: Promise<void>) => queue.deliver(delivered);
+    const place = { epoch, step, totalSteps };
+    await training.step('', [{ site, batch }], place, buffered ? { staleness, deliver } : undefined);
   }
+  await queue.delivered();
   if (plan.choices.segments === 'average') await training.averageSegments();
-}
-
-/** The site whose oldest unread message is the oldest of all that may go. Waits for one; a lost site is waited for last, by `receive`. */
-async function firstWithMessage(links: readonly ServerSiteLink[], mayGo: (site: number) => boolean): Promise<number> {
-  const candidates = links.map((_, site) => site).filter(mayGo);
-  for (;;) {
-    const ready = candidates.filter((site) => links[site]?.oldestArrival !== undefined);
-    const first = ready.sort((a, b) => (links[a]?.oldestArrival ?? 0) - (links[b]?.oldestArrival ?? 0))[0];
-    if (first !== undefined) return first;
-    await Promise.race(candidates.map((site) => (links[site] as ServerSiteLink).awaitMessage()));
-  }
 }
 
 /** Each site with its own replica of the trunk, side by side; averages at the end of each round. */

@@ -35,6 +35,11 @@ export interface Received {
 /** Counts messages over all sites, so that their order of arrival is known. */
 let arrivals = 0;
 
+/** How many messages have come so far, over all sites. */
+export function arrivalsSoFar(): number {
+  return arrivals;
+}
+
 export interface SiteLinkOptions {
   readonly site: string;
   readonly planHash: string;
@@ -47,14 +52,14 @@ export interface SiteLinkOptions {
   readonly silenceTimeoutMs: number;
   /** Whether a commit was written from which what was trained can be had. */
   readonly hasCommit: () => boolean;
+  /** Messages that a site may be ahead of the trainer by; more stay unread in the transport. */
+  readonly inboxMost: number;
   /** Throws ProtocolError for a message that fits the script and still cannot be. */
   readonly inspect: (message: Message) => void;
   /** A site is `left` that has everything and has gone. */
   readonly onState: (state: 'connected' | 'left' | 'lost' | 'refused', detail: string, code: string) => void;
 }
 
-/** Messages that a site may be ahead of the trainer by; more stay unread in the transport. */
-const inboxMost = 8;
 /** A site whose connection broke is back within this time, if it lives and its network does. */
 const returnMs = 10_000;
 
@@ -179,19 +184,26 @@ export class ServerSiteLink {
    * twice; and the signal's reason.
    */
   async receive(kind: MessageKind, mayLeave = false): Promise<Received> {
-    await this.#timed(() => this.#inbox.length > 0, kind, mayLeave);
-    const received = this.#inbox[0] as Received;
+    await this.#timed(() => this.#placeOf(kind) !== undefined, kind, mayLeave);
+    const place = this.#placeOf(kind) as number;
+    const received = this.#inbox[place] as Received;
     // It stays for whoever does expect it: after a restart the inbox is another session's.
     if (received.line.kind !== kind)
       throw new TypeError(`the trainer expects ${kind}, the script has ${received.line.kind}`);
-    this.#inbox.shift();
+    this.#inbox.splice(place, 1);
     this.#changes.tell();
     return received;
   }
 
-  /** When the oldest message that nobody has taken arrived, as a count over all sites; undefined when there is none. */
-  get oldestArrival(): number | undefined {
-    return this.#inbox[0]?.arrival;
+  /** Where in the inbox the next message of that kind is: the first there, or among messages with a place the first of the kind. */
+  #placeOf(kind: MessageKind): number | undefined {
+    const place = this.#inbox.findIndex(({ line }) => line.kind === kind || line.place === undefined);
+    return place < 0 ? undefined : place;
+  }
+
+  /** When the message `place` places behind the oldest that nobody has taken arrived, as a count over all sites; undefined when it has not. */
+  arrivalOf(place: number): number | undefined {
+    return this.#inbox[place]?.arrival;
   }
 
   /** Resolves when the site is connected. Throws as `receive` does. */
@@ -199,9 +211,9 @@ export class ServerSiteLink {
     return this.#until(() => this.connected, 'connection');
   }
 
-  /** Resolves when there is a message to take. Throws as `receive` does. */
-  awaitMessage(): Promise<void> {
-    return this.#until(() => this.#inbox.length > 0, 'next message');
+  /** Resolves when there are so many messages to take. Throws as `receive` does. */
+  awaitMessages(count: number): Promise<void> {
+    return this.#until(() => this.#inbox.length >= count, 'next message');
   }
 
   /**
@@ -210,7 +222,8 @@ export class ServerSiteLink {
    * `timeoutMs` loses its connection.
    */
   async send(kind: MessageKind, values: Values = {}, mayLeave = false): Promise<void> {
-    if (this.#acknowledgeIsNext) await this.#timed(() => !this.#acknowledgeIsNext, 'acknowledgement', mayLeave);
+    if (this.#session.awaitsAcknowledge)
+      await this.#timed(() => !this.#session.awaitsAcknowledge, 'acknowledgement', mayLeave);
     const composed = this.#session.compose(kind, values);
     const connection = this.#connection;
     if (!connection) return;
@@ -256,12 +269,6 @@ export class ServerSiteLink {
     }
   }
 
-  /** An `acknowledge` is for the session only, which may forget what has arrived; the trainer never sees one. */
-  get #acknowledgeIsNext(): boolean {
-    const line = this.#session.expected;
-    return line?.kind === 'acknowledge' && line.direction === 'up';
-  }
-
   /** Lets a connection go: the site counts as lost from here on. */
   #release(connection: Connection, why: string): void {
     if (this.#connection !== connection) return;
@@ -298,7 +305,7 @@ export class ServerSiteLink {
     const { inspect } = this.#options;
     const { signal } = this.#stopped;
     for (;;) {
-      while (this.#inbox.length >= inboxMost && this.#connection === connection) {
+      while (this.#inbox.length >= this.#options.inboxMost && this.#connection === connection) {
         signal.throwIfAborted();
         await this.#changes.next();
       }
@@ -311,6 +318,7 @@ export class ServerSiteLink {
         throw new TransportError('refused', `the site closes: ${readRefusal(received).text}`);
       const line = this.#session.accept(received, inspect);
       this.#quietSince = this.#options.clock.nowMs();
+      // An `acknowledge` is for the session only, which may forget what has arrived; the trainer never sees one.
       if (line.kind !== 'acknowledge') this.#inbox.push({ message: received, line, arrival: arrivals++ });
       this.#changes.tell();
     }

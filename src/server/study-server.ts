@@ -230,7 +230,7 @@ export class StudyServer {
 
   async #network(): Promise<Network> {
     const { plan, study, engine } = this.#options;
-    const hasCopy = plan.choices.segments === 'mirrored' && plan.choices.when === 'live';
+    const hasCopy = plan.choices.segments === 'mirrored' && plan.choices.when !== 'detached';
     const trunk = await TrunkRunner.open(engine, study, hasCopy);
     const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];
     const { segment, head, trunk: whole } = study.parts;

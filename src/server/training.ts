@@ -24,6 +24,16 @@ export interface StepReport {
   readonly loss: number | null;
   /** The same for each site that took part. */
   readonly siteLosses: readonly { readonly site: number; readonly loss: number | null }[];
+  /** `buffered` with `arrival`: how old the step's batch was. */
+  readonly staleness?: Staleness;
+}
+
+/** How old a batch is that was taken from the queue. */
+export interface Staleness {
+  /** Server steps that were made while it waited. */
+  readonly waitedSteps: number;
+  /** Updates of its segment that its forward pass did not have; less than `windowSteps`. */
+  readonly updatesBehind: number;
 }
 
 /** One site's part of a step. */
@@ -36,6 +46,21 @@ export interface SiteBatch {
 interface Computed {
   readonly weight: Tensor;
   readonly results: Promise<TrunkRows>;
+}
+
+/** What a site gets of a step. */
+interface Answer {
+  /** Its share of the step's loss. */
+  readonly loss: number;
+  /** Resolves when it has taken its cut gradient, or has lost its connection. */
+  readonly delivered: Promise<void>;
+}
+
+/** Of a step whose batch is from a queue. */
+export interface Queued {
+  readonly staleness: Staleness;
+  /** Told of the cut gradient that is on its way. */
+  readonly deliver: (delivered: Promise<void>) => void;
 }
 
 /** Where a step's update stands in the learning-rate schedule. */
@@ -65,6 +90,8 @@ export class Training {
   /** Updates of the trunk (by scope) and of the segment copy: Adam's t. */
   readonly #updates = new Map<string, number>();
   #steps = 0;
+  /** By site: resolves when it has taken all cut gradients so far. Later ones wait for that, for they go in the script's order. */
+  readonly #delivered: Promise<void>[] = [];
   /** The segment that passes between sites or is averaged, as it stands; with its optimizer state. */
   passed: Readonly<Record<string, Tensor>> | undefined;
   passedUpdates = 0;
@@ -81,15 +108,16 @@ export class Training {
 
   /**
    * One atomic server step on these batches, in site order. Each site's activations go to the engine when they are there, and its cut
-   * gradient goes back when it is known: the others may still be computing.
+   * gradient goes back when it is known: the others may still be computing. Resolves when every site has taken it or lost its connection;
+   * where the batch is from a queue, when it is on its way.
    */
-  async step(scope: string, batches: readonly SiteBatch[], place: StepPlace): Promise<void> {
+  async step(scope: string, batches: readonly SiteBatch[], place: StepPlace, queued?: Queued): Promise<void> {
     const { plan, trunk, target } = this.options;
     const hyper = this.#hyper(scope, place);
     if (plan.choices.labels === 'site') return this.#stepWithHeads(scope, batches, hyper, place);
     const records = batches.reduce((sum, { batch }) => sum + batch.count, 0);
     const step = trunk.begin(scope, { hyper, target });
-    const answers: Promise<number>[] = [];
+    const answers: Promise<Answer>[] = [];
     let first = 0;
     try {
       for (const one of batches) {
@@ -105,14 +133,13 @@ export class Training {
       throw error;
     }
     await step.end();
-    const losses = await Promise.all(answers);
-    const total = losses.reduce((sum, loss) => sum + loss, 0);
-    this.#tell(
-      place,
-      records,
-      total,
-      batches.map(({ site }, index) => ({ site, loss: losses[index] ?? null })),
-    );
+    const given = await Promise.all(answers);
+    const delivered = Promise.all(given.map((answer) => answer.delivered)).then(() => undefined);
+    if (queued) queued.deliver(delivered);
+    else await delivered;
+    const total = given.reduce((sum, { loss }) => sum + loss, 0);
+    const siteLosses = batches.map(({ site }, index) => ({ site, loss: given[index]?.loss ?? null }));
+    this.#tell(place, { records, loss: total, siteLosses, ...(queued ? { staleness: queued.staleness } : {}) });
   }
 
   /** Gives a site's activations to a step, piece by piece as they come. `first`: records of the step before the batch's. */
@@ -137,9 +164,10 @@ export class Training {
     return computed;
   }
 
-  /** Sends a site its cut gradient. Returns its share of the step's loss. Throws EngineError when that is not a finite number. */
-  async #answer(site: number, computed: readonly Computed[], { epoch, step }: StepPlace): Promise<number> {
+  /** Sends a site its cut gradient. Throws EngineError when its loss is not a finite number. */
+  async #answer(site: number, computed: readonly Computed[], { epoch, step }: StepPlace): Promise<Answer> {
     let own = 0;
+    let delivered = this.#delivered[site] ?? Promise.resolve();
     for (const { weight, results } of computed) {
       const { loss, gradient } = await results;
       own = dot(loss, weight, own);
@@ -149,9 +177,12 @@ export class Training {
           `epoch ${epoch}, server step ${step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
         );
       }
-      await this.link(site).send('cut-gradient', { tensors: { cut: gradient as Tensor }, scalars: [own] });
+      const values = { tensors: { cut: gradient as Tensor }, scalars: [own] };
+      delivered = delivered.then(() => this.link(site).send('cut-gradient', values));
+      delivered.catch(() => undefined); // Seen by whoever waits for the last.
     }
-    return own;
+    this.#delivered[site] = delivered;
+    return { loss: own, delivered };
   }
 
   /** Takes a training batch's activations from a site: the cut and, with the labels at the server, the labels, as the script has them. */
@@ -195,12 +226,7 @@ export class Training {
         this.link(site).send('cut-gradient', { tensors: { cut: rowsOf(gradient, from, count) } }),
       ),
     );
-    this.#tell(
-      place,
-      records,
-      null,
-      parts.map(({ site }) => ({ site, loss: null })),
-    );
+    this.#tell(place, { records, loss: null, siteLosses: parts.map(({ site }) => ({ site, loss: null })) });
   }
 
   /** `mirrored`: adds the parameter gradients of the sites that took part, in site order; all sites and the server's copy apply the sum. */
@@ -318,11 +344,11 @@ export class Training {
   /** Tells of a step that the server made alone. */
   tellAlone(epoch: number, loss: Tensor, labels: ArrayLike<number>): void {
     const total = dot(loss, this.lossWeights(labels, labels.length));
-    this.#tell({ epoch, step: this.#steps, totalSteps: 0 }, labels.length, total, []);
+    this.#tell({ epoch }, { records: labels.length, loss: total, siteLosses: [] });
   }
 
-  #tell(place: StepPlace, records: number, loss: number | null, siteLosses: StepReport['siteLosses']): void {
-    this.options.onStep({ epoch: place.epoch, step: this.#steps, records, loss, siteLosses });
+  #tell({ epoch }: Pick<StepPlace, 'epoch'>, made: Omit<StepReport, 'epoch' | 'step'>): void {
+    this.options.onStep({ epoch, step: this.#steps, ...made });
     this.#steps += 1;
   }
 }

@@ -21,6 +21,7 @@ import {
   type SiteCounts,
   siteScript,
   unknownFacts,
+  windowOf,
 } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
 import type { CommitStore } from '../store/index.ts';
@@ -145,7 +146,10 @@ export class SiteAgent {
     if (this.#plan.network.loss === 'rmsle') requireNoTargetBelowZero(data, this.#plan.sites[index] ?? '');
     const ahead = new ReadAhead(data, clock, signal);
     try {
-      this.#runner = await SegmentRunner.open(engine, study, this.#start(), clock);
+      this.#runner = await SegmentRunner.open(engine, study, this.#start(), {
+        window: windowOf(this.#plan),
+        clock,
+      });
       this.#census = censusOf(data, this.#plan);
       await ahead.done();
       for (;;) {

@@ -8,7 +8,7 @@ import { float32, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.t
 import type { BatchSource, LoadedBatch } from './batch-source.ts';
 import type { SiteState } from './commits.ts';
 import type { SiteLink } from './link.ts';
-import type { SegmentRunner } from './segment-runner.ts';
+import type { Flight, SegmentRunner } from './segment-runner.ts';
 
 /** One training step as the site sees it. */
 export interface SiteStep {
@@ -30,15 +30,20 @@ export interface SiteTrainingOptions {
   readonly onStep: (step: SiteStep) => void;
 }
 
+/** A batch whose cut gradient has not come. */
+interface InFlight extends LoadedBatch {
+  readonly flight: Flight;
+}
+
 export class SiteTraining {
   readonly #options: SiteTrainingOptions;
   /** [mean, sd] of the regression target, float32. */
   readonly #target: Tensor;
-  /** The batch whose activations went up last. */
-  #current: LoadedBatch | undefined;
-  /** Its activations, until all of them are sent. */
+  /** Batches in the order in which their activations went up; at most a window's. */
+  readonly #inFlight: InFlight[] = [];
+  /** The last one's activations, until all of them are sent. */
   #cut: Tensor | undefined;
-  /** The pieces of its cut gradient that have come. */
+  /** The pieces of the first one's cut gradient that have come. */
   readonly #gradients: Tensor[] = [];
   /** Gradients that are to go up next. */
   #outgoing: Readonly<Record<string, Tensor>> = {};
@@ -60,11 +65,13 @@ export class SiteTraining {
   async sendBatch(line: Exchange, batch: Batch): Promise<void> {
     const { link, segment, batches } = this.#options;
     if (line.chunk === 0) {
-      this.#current = await batches.take(line.epoch, batch);
-      this.#cut = await segment.forward(this.#current.x, this.#current.masks);
+      const loaded = await batches.take(line.epoch, batch);
+      const { cut, flight } = await segment.forward(loaded.x, loaded.masks);
+      this.#cut = cut;
+      this.#inFlight.push({ ...loaded, flight });
       await this.#learning;
     }
-    const { labels } = this.#current as LoadedBatch;
+    const { labels } = this.#inFlight.at(-1) as InFlight;
     const [from, count] = placeIn(batch, line);
     const cut = rowsOf(this.#cut as Tensor, from, count);
     await link.send('activations', { tensors: { cut, labels: rowsOf(labels, from, count) } });
@@ -79,7 +86,7 @@ export class SiteTraining {
     const { link, segment } = this.#options;
     const { message } = await link.receive('trunk-output', (received) => this.#checkTotal(received));
     const output = message.tensors[0]?.tensor as Tensor;
-    const current = this.#current as LoadedBatch;
+    const current = this.#first;
     const total = message.scalars[0] ?? 0;
     const weight = this.#lossWeights(current, total);
     const { labels, masks, batch } = current;
@@ -92,7 +99,7 @@ export class SiteTraining {
 
   /** The records of the step, which a training batch's output comes with, are what the schedule says. */
   #checkTotal({ scalars }: Message): void {
-    const { batch, epoch } = this.#current as LoadedBatch;
+    const { batch, epoch } = this.#first;
     if (scalars[0] !== this.#recordsOfStep(batch, epoch))
       throw new ProtocolError('bad-field', 'trunk-output: its records are not those of the step');
   }
@@ -101,19 +108,20 @@ export class SiteTraining {
   async cutGradient(): Promise<void> {
     const { plan, link, segment } = this.#options;
     const { message, line } = await link.receive('cut-gradient');
-    const current = this.#current as LoadedBatch;
+    const current = this.#first;
     this.#gradients.push(message.tensors[0]?.tensor as Tensor);
     const [from, count] = placeIn(current.batch, line);
     if (from + count < current.batch.count) return;
+    this.#inFlight.shift();
     const gradient = joinRows(this.#gradients.splice(0));
     if (plan.choices.labels === 'server') this.#tell(current, message.scalars[0] ?? 0);
     if (plan.choices.segments === 'mirrored') {
-      this.#outgoing = await segment.gradients(current.x, current.masks, gradient);
+      this.#outgoing = await segment.gradients(current.flight, gradient);
       return;
     }
     const { step, scale } = this.#placeOf(current);
     // Not waited for: the next batch's forward pass is in the engine's queue by the time that this ends.
-    this.#learning = segment.learn(current.x, current.masks, gradient, this.#hyper(step, scale));
+    this.#learning = segment.learn(current.flight, gradient, this.#hyper(step, scale));
     this.#learning.catch(() => undefined); // `learned` rejects with it.
   }
 
@@ -158,6 +166,11 @@ export class SiteTraining {
   goOn({ updates, loss }: Pick<SiteState, 'updates' | 'loss'>): void {
     this.updates = updates;
     this.#loss = loss;
+  }
+
+  /** The batch whose cut gradient is next. */
+  get #first(): InFlight {
+    return this.#inFlight[0] as InFlight;
   }
 
   /** The server step that the learning rate counts, and the factor that makes the cut gradient that of the mean over the own batch. */

@@ -9,7 +9,18 @@ export interface Bindings {
   readonly keep: Readonly<Record<string, string>>;
 }
 
+/** Where a run of a site that has several steps in flight finds and leaves what is not the same for all of them. */
+export interface InFlight {
+  /** Before the names of the parameters that it reads. */
+  readonly parameters: string;
+  /** Before the names of those that it makes. */
+  readonly next: string;
+  /** Before the names of what the backward pass of its batch needs of the forward pass. */
+  readonly batch: string;
+}
+
 const stateName = /^(segment|trunk|head|network)\.(w\d+(\.s\d+)?|r\d+)$/;
+const parameterName = /^(segment|head)\.w\d+$/;
 const gradientName = /^(segment|trunk|head|network)\.g\d+$/;
 
 /** Whether a graph input is part of a part's state. */
@@ -29,4 +40,21 @@ export function bindingsOf(graph: Graph, held: readonly string[] = [], scope = '
     else if (gradientName.test(name) || held.includes(name)) keep[name] = scope + name;
   }
   return { resident, keep };
+}
+
+/** `bindingsOf` where parameters have several versions and `held` values are of several batches; optimizer slots, statistics and gradients are one. */
+export function bindingsInFlight(
+  graph: Graph,
+  held: readonly string[],
+  { parameters, next, batch }: InFlight,
+): Bindings {
+  const { resident, keep } = bindingsOf(graph, held);
+  const placed = (names: Bindings['keep'], version: string) =>
+    Object.fromEntries(
+      Object.entries(names).map(([name, own]) => {
+        const prefix = parameterName.test(own) ? version : held.includes(own) ? batch : '';
+        return [name, prefix + own];
+      }),
+    );
+  return { resident: placed(resident, parameters), keep: placed(keep, next) };
 }

@@ -30,6 +30,8 @@ export interface CompileSettings {
   readonly task: Task;
   readonly optimizer: OptimizerSettings;
   readonly clipNorm?: number | undefined;
+  /** Steps that a site may have in flight. With more than one the backward pass takes other parameters than the update: they are graphs apart. */
+  readonly windowSteps?: number;
 }
 
 /** The graphs of a study by name; docs/ARCHITECTURE.md says who runs which. */
@@ -115,10 +117,10 @@ export function compileStudy(settings: CompileSettings): CompiledStudy {
   let keptTrunk: readonly string[] = [];
   if (choices.when !== 'detached') {
     const x = { name: 'x', dims: network.inputDims, gradient: false };
-    const summed = choices.segments === 'mirrored';
-    const both = forwardAndBackward(segment, x, { name: 'cut', dims: cutDims }, summed ? 'gradients' : settings);
+    const apart = choices.segments === 'mirrored' || (settings.windowSteps ?? 1) > 1;
+    const both = forwardAndBackward(segment, x, { name: 'cut', dims: cutDims }, apart ? 'gradients' : settings);
     graphs['segment-forward'] = both.forward;
-    if (summed) {
+    if (apart) {
       graphs['segment-backward'] = both.backward;
       graphs['segment-update'] = updateGraph('segment-update', segment, settings);
     } else {

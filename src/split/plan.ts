@@ -4,7 +4,15 @@
 import { ConfigError } from '../base/index.ts';
 import { cutAt, cutsWithHead, namedNetwork, type Network, networkFromModel, startFromModel } from '../models/index.ts';
 import { graphHash, readModel } from '../onnx/index.ts';
-import { checkChoices, type LossKind, partsAtSite, type Plan, serverKnowsSegment } from '../protocol/index.ts';
+import {
+  checkChoices,
+  type LossKind,
+  partsAtSite,
+  type Plan,
+  serverKnowsSegment,
+  windowOf,
+  withQueue,
+} from '../protocol/index.ts';
 import { elementCount } from '../tensor/index.ts';
 import { type CompiledStudy, compileStudy } from './compile.ts';
 
@@ -54,7 +62,8 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
   }
   const network = networkOf(settings.network);
   requireTrunk(network, settings.choices.labels);
-  const { choices, training, task } = settings;
+  const { choices, task } = settings;
+  const training = withQueue(settings.training, choices);
   const { loss } = settings.network;
   const study = compileStudy({
     network,
@@ -63,6 +72,7 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
     task,
     optimizer: training.optimizer,
     clipNorm: training.clipNorm,
+    windowSteps: windowOf({ training }),
   });
   const { segment, trunk, head } = study.parts;
   const plan: Plan = {
@@ -131,6 +141,10 @@ function statementsOf(plan: Plan): string[] {
       ? `Each record's activations leave once for each of ${training.augmentPasses + 1} passes; no gradient returns.`
       : `Each training record's activations leave once an epoch, for ${training.epochs} epochs; a cut gradient returns for each.`,
   );
+  if (choices.when === 'buffered')
+    statements.push(
+      `A site is at most ${windowOf(plan)} steps ahead of the cut gradients that it has; the server holds no more of its activations than that.`,
+    );
   statements.push(
     choices.labels === 'server'
       ? 'Labels (diagnoses or target values) leave with the activations; with validation and test records also an opaque group number.'

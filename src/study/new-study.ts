@@ -92,6 +92,10 @@ ${epochs}
   select: best-val # the epoch with the highest validation AUC is kept`;
 }
 
+const queueSettings = `
+  windowSteps: 4 # steps that a site may have in flight
+  discipline: fair # of the batches that wait; or fifo, least-served`;
+
 const methodComments: Readonly<Record<Method, string>> = {
   septum: 'every step takes all sites together; their segments stay equal: training as on pooled records',
   detached: 'the segment is frozen, each site uploads activations once and may leave, the server trains alone',
@@ -104,14 +108,12 @@ const methodComments: Readonly<Record<Method, string>> = {
     'each site trains with its own copy of the trunk and keeps its segment; the trunks are averaged each round',
 };
 
-/**
- * The text of a study file for a case: settings that suit the case's real data. Throws ConfigError `combination-refused` for a method
- * that this version does not run.
- */
+/** The text of a study file for a case: settings that suit the case's real data. */
 export function newStudy(name: CaseName, method: Method = 'septum'): string {
   const { title, data, dataPath, network, training } = cases[name];
   const study = method === 'septum' ? name : `${name}-${method}`;
-  const detached = presets[method].when === 'detached';
+  const { when } = presets[method];
+  const detached = when === 'detached';
   const text = `# ${title}, at three sites. Not for clinical use.
 #
 #   septum study check ${study}.yaml
@@ -122,7 +124,7 @@ seed: 1 # everything random follows from it
 
 method: ${method} # ${methodComments[method]}
 choices:
-  labels: server # ${name === 'cholesterol' ? 'target values' : 'diagnoses'} leave with the activations${detached ? '' : '; site: they stay, and the last layer sits at the site'}
+  labels: server # ${name === 'cholesterol' ? 'target values' : 'diagnoses'} leave with the activations${when !== 'live' ? '' : '; site: they stay, and the last layer sits at the site'}
 
 sites:
   count: 3
@@ -132,7 +134,7 @@ network:
 ${network}
 
 training:
-${training(detached)}
+${training(detached)}${when === 'buffered' ? queueSettings : ''}
 
 data: # the same at every site, never inferred from one site's records
 ${data}

@@ -220,6 +220,16 @@ zzzz: 1
       'study.yaml:9: training.turnSteps is for order: turns, but order is union',
     ],
     [
+      'positive: covid',
+      'positive: covid\ntraining: { windowSteps: 3 }',
+      'study.yaml:9: training.windowSteps is for when: buffered, but when is live',
+    ],
+    [
+      'positive: covid',
+      'positive: covid\ntraining: { discipline: fifo }',
+      'study.yaml:9: training.discipline is for order: arrival, but order is union',
+    ],
+    [
       'choices: {',
       'method: detached\ntraining: { augmentPasses: 3 }\nchoices: {',
       'study.yaml:3: training.augmentPasses is 3, but data.augment varies nothing: every pass would be alike',

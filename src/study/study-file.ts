@@ -222,7 +222,7 @@ function crossProblems(document: StudyDocument): string[] {
   const choices = writtenChoices(document);
   if (training.success && choices) {
     const { when, order } = choices;
-    const { augmentPasses, turnSteps, turnOrder, batch } = training.data;
+    const { augmentPasses, turnSteps, turnOrder, windowSteps, discipline, batch } = training.data;
     const siteCount = sites.success ? sitesOf(sites.data).names.length : 0;
     if (batch < siteCount && order === 'union')
       problem(
@@ -240,6 +240,10 @@ function crossProblems(document: StudyDocument): string[] {
       problem(['training', 'turnSteps'], `is for order: turns, but order is ${order}`);
     if (turnOrder === 'shuffled' && order !== 'turns')
       problem(['training', 'turnOrder'], `is for order: turns, but order is ${order}`);
+    if (windowSteps !== undefined && when !== 'buffered')
+      problem(['training', 'windowSteps'], `is for when: buffered, but when is ${when}`);
+    if (discipline !== undefined && order !== 'arrival')
+      problem(['training', 'discipline'], `is for order: arrival, but order is ${order}`);
   }
   return problems;
 }

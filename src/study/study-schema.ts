@@ -36,7 +36,7 @@ const choices = z
       .enum(choiceValues.when)
       .optional()
       .describe(
-        'live: a cut gradient returns at every step. detached: the segment is frozen and sites may leave after their upload.',
+        'live: a cut gradient returns at every step. buffered: a site runs training.windowSteps steps ahead. detached: the segment is frozen and sites may leave after their upload.',
       ),
     order: z
       .enum(choiceValues.order)
@@ -113,6 +113,10 @@ const training = trainingSchema
     turnOrder: shape.turnOrder.describe('With order: turns. Default: fixed; shuffled with method: splitfed-v2.'),
     turnSteps: shape.turnSteps.describe('With order: turns, steps of one turn. Default: one local epoch.'),
     roundSteps: shape.roundSteps.describe('Steps between two averages. Default: an epoch.'),
+    windowSteps: shape.windowSteps.describe('With when: buffered, steps that a site may have in flight. Default: 4.'),
+    discipline: shape.discipline.describe(
+      'With order: arrival, whose batch is next of those that wait: fair (by data share), fifo, least-served. Default: fair, with when: live fifo.',
+    ),
     classWeights: shape.classWeights.describe('balanced: a class counts in the loss by the inverse of its records.'),
     augmentPasses: shape.augmentPasses.describe(
       'With when: detached, augmented passes over the training part beside the plain one.',

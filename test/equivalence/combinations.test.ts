@@ -12,10 +12,7 @@ import {
 import { mlp, planStudy, smallCnn, type TestStudy } from '../harness/study.ts';
 import { expectSameAsReference, expectSameSelection } from './bits.ts';
 
-/** The allowed combinations that this version runs; `buffered` is refused by the planner as not available. */
-const runnable = allowedChoices().filter(({ when }) => when !== 'buffered');
-
-for (const choices of runnable) {
+for (const choices of allowedChoices()) {
   describe(`a study with ${describeChoices(choices)}`, () => {
     const small: TestStudy = { network: mlp, choices, counts: [70, 20, 10], training: { batch: 15 } };
     it('equals its reference with lipid-mlp', () => expectSameAsReference(small));
@@ -44,16 +41,12 @@ describe('the whole product of the choices', () => {
     for (const choices of product) {
       const name = describeChoices(choices);
       const plan = () => planStudy({ choices, counts: [5, 5] });
-      if (inTable(choices) && choices.when !== 'buffered') {
+      if (inTable(choices)) {
         expect(plan().plan.choices, `plan of ${name}`).toEqual(choices);
         continue;
       }
       expect(plan, `plan of ${name}`).toThrow(expect.objectContaining({ code: 'combination-refused' }));
       expect(plan, `plan of ${name}`).toThrow(name);
-      if (choices.when === 'buffered' && inTable(choices)) {
-        expect(plan, `plan of ${name}`).toThrow('is not available in this version');
-        continue;
-      }
       const [, reason, nearest] =
         /is not allowed: (.{20,})\. The nearest allowed is (.*)$/.exec(refusalOf(choices) ?? '') ?? [];
       expect(reason, `${name}: reason`).toBeDefined();

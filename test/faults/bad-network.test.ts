@@ -19,6 +19,14 @@ const modes: readonly (readonly [string, TestStudy])[] = [
   ['union, average', { counts, training: { ...training, roundSteps: 2 }, choices: { segments: 'average' } }],
   ['turns, relay', { counts, training: { ...training, turnSteps: 1 }, choices: { order: 'turns', segments: 'relay' } }],
   ['averaged, private', { counts, training, choices: { order: 'none', trunk: 'averaged', segments: 'private' } }],
+  [
+    'buffered union, private',
+    { counts, training: { ...training, windowSteps: 3, batch: 6 }, choices: { when: 'buffered', segments: 'private' } },
+  ],
+  [
+    'buffered union, mirrored',
+    { counts, training: { ...training, windowSteps: 4, batch: 6 }, choices: { when: 'buffered' } },
+  ],
   ['detached', { counts, training: { augmentPasses: 20 }, choices: { when: 'detached', order: 'none' } }],
 ];
 /** All waits are so many times shorter: time-outs, pauses, delays and stalls. */

@@ -12,9 +12,8 @@ const epochs = 2;
 const augmentPasses = 2;
 const tables: TestStudy = { network: mlp, counts: [70, 20, 10], training: { batch: 15, epochs } };
 const images: TestStudy = { network: smallCnn, counts: [50, 30, 20], training: { batch: 60, epochs } };
-const runnable = allowedChoices().filter(({ when }) => when !== 'buffered');
 
-describe.each(runnable.map((choices) => [describeChoices(choices), choices] as const))('%s', (_, choices) => {
+describe.each(allowedChoices().map((choices) => [describeChoices(choices), choices] as const))('%s', (_, choices) => {
   test.each([
     ['a table', tables],
     ['images', images],

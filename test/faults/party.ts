@@ -10,7 +10,7 @@ import { SiteAgent, type SiteEvent } from '../../src/site/index.ts';
 import { type ActivationStore, type CommitStore, createMemoryActivationStore } from '../../src/store/index.ts';
 import { bytesOf, type Tensor } from '../../src/tensor/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
-import { type planStudy, secretSeedOf } from '../harness/study.ts';
+import { type OrderEntry, type planStudy, secretSeedOf } from '../harness/study.ts';
 
 export type Planned = ReturnType<typeof planStudy>;
 
@@ -39,6 +39,8 @@ export interface PartySettings {
   readonly commits?: CommitStore;
   /** `detached`: where the server keeps activations; in memory of its own unless said otherwise. */
   readonly activations?: ActivationStore;
+  /** `order: arrival`: gets the site of each step. */
+  readonly log?: OrderEntry[];
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
 }
@@ -71,6 +73,7 @@ export async function serve(
     placement = 'inline',
     commits,
     activations = createMemoryActivationStore(plan.network.cutDims),
+    log,
   }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -88,6 +91,7 @@ export async function serve(
       joinTimeoutMs,
       silenceTimeoutMs,
       commits,
+      logOrder: async (entry) => void log?.push(entry),
       ...(plan.choices.when === 'detached' ? { activations } : {}),
       onEvent: (event) => {
         if (event.kind === 'refused') count(tally, `refused ${event.code}`);
@@ -158,7 +162,7 @@ export function count(tally: Tally, what: string, times = 1): void {
 }
 
 /** SHA-256 over names and bits, independent of the order of the names. */
-function digestOf(parts: Readonly<Record<string, Readonly<Record<string, Tensor>>>>): string {
+export function digestOf(parts: Readonly<Record<string, Readonly<Record<string, Tensor>>>>): string {
   const lines = Object.entries(parts).flatMap(([part, tensors]) =>
     Object.entries(tensors).map(([name, value]) => `${part}/${name} [${value.dims}] ${sha256Hex(bytesOf(value))}`),
   );

@@ -22,6 +22,12 @@ describe('connections that are cut at any moment', () => {
     'union, average': { counts, training: { roundSteps: 2 }, choices: { segments: 'average' } },
     'turns, relay': { counts, training: { turnSteps: 1 }, choices: { order: 'turns', segments: 'relay' } },
     'averaged, private': { counts, choices: { order: 'none', trunk: 'averaged', segments: 'private' } },
+    'buffered union, private': {
+      counts,
+      training: { windowSteps: 3, batch: 6 },
+      choices: { when: 'buffered', segments: 'private' },
+    },
+    'buffered union, mirrored': { counts, training: { windowSteps: 4, batch: 6 }, choices: { when: 'buffered' } },
     detached: { counts, training: { augmentPasses: 40 }, choices: { when: 'detached', order: 'none' } },
   };
 

@@ -2,11 +2,15 @@
 
 import { describe, expect, test } from 'vitest';
 import { TransportError } from '../../src/base/index.ts';
+import { openEngine } from '../../src/engine/node/index.ts';
+import { stateTensors } from '../../src/protocol/index.ts';
 import type { ServerEvent } from '../../src/server/index.ts';
 import { createMemoryActivationStore, createMemoryCommitStore } from '../../src/store/index.ts';
+import type { Tensor } from '../../src/tensor/index.ts';
 import { type Connection, createMemoryListener } from '../../src/transport/index.ts';
-import { planStudy, smallCnn, type TestStudy } from '../harness/study.ts';
-import { hastyClock, type Outcome, type Planned, type PartySettings, serve, takePart } from './party.ts';
+import { type OrderEntry, planStudy, secretSeedOf, smallCnn, type TestStudy } from '../harness/study.ts';
+import { trainReference } from '../reference/index.ts';
+import { digestOf, hastyClock, type Outcome, type PartySettings, type Planned, serve, takePart } from './party.ts';
 
 const counts = [30, 20, 10];
 const studies: Readonly<Record<string, TestStudy>> = {
@@ -22,6 +26,16 @@ const studies: Readonly<Record<string, TestStudy>> = {
   'turns, average': { counts, choices: { order: 'turns', segments: 'average' } },
   'averaged, average': { counts, choices: { order: 'none', trunk: 'averaged', segments: 'average' } },
   'averaged, private': { counts, choices: { order: 'none', trunk: 'averaged', segments: 'private' } },
+  'buffered, union, mirrored': {
+    counts,
+    training: { windowSteps: 3, batch: 8 },
+    choices: { when: 'buffered', segments: 'mirrored' },
+  },
+  'buffered, union, private, in rounds': {
+    counts,
+    training: { windowSteps: 4, roundSteps: 3, batch: 8 },
+    choices: { when: 'buffered', segments: 'average' },
+  },
   // Long enough that the server still trains alone when the others are back.
   detached: { counts, training: { augmentPasses: 3, epochs: 60 }, choices: { when: 'detached', order: 'none' } },
   'a convolutional network with dropout': { counts, network: smallCnn },
@@ -52,6 +66,35 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
   });
 });
 
+describe.each([
+  ['live', 'private'],
+  ['live', 'average'],
+  ['buffered', 'private'],
+  ['buffered', 'average'],
+] as const)('arrival, %s, %s', (when, segments) => {
+  const training = { epochs: 4, batch: 8, select: 'last', ...(when === 'buffered' ? { windowSteps: 3 } : {}) } as const;
+  const planned = planStudy({ counts, training, choices: { when, order: 'arrival', segments } });
+
+  test.each(deaths)('equals the replay of its log after the death of %s', async (death) => {
+    const { outcomes, resumed, log } = await run(planned, death);
+    expect(resumed).toEqual([expect.objectContaining({ step: expect.any(Number) })]);
+    // What was taken after the commit from which the study went on was taken again: the last entry for a step is the one that counts.
+    const used = new Map(log.map((entry) => [entry.step, entry]));
+    expect(log.length).toBeGreaterThan(used.size);
+    await using engine = await openEngine({ placement: 'inline', threads: 1 });
+    const { last } = await trainReference(planned, engine, { secretSeedOf, log: [...used.values()] });
+    const { trunk } = planned.plan.layouts;
+    const names = stateTensors('trunk', trunk, false).map(({ name }) => name);
+    const own = stateTensors('segment', planned.plan.layouts.segment, false).map(({ name }) => name);
+    const pick = (tensors: Readonly<Record<string, Tensor>> | undefined, of: readonly string[]) =>
+      Object.fromEntries(of.map((name) => [name, tensors?.[name] as Tensor]));
+    for (const [site, state] of last.sites.entries())
+      expect(outcomes[site + 1]?.parameters, `site ${site}`).toBe(
+        digestOf({ segment: pick(state, own), trunk: pick(last.trunk, names) }),
+      );
+  });
+});
+
 /** Runs a study in memory. In the middle of an epoch that is not the first, what is to die ends without a word and is started again. */
 async function run(planned: Planned, death?: Death, keeping = true) {
   const settings = Array.from({ length: counts.length + 1 }, (): PartySettings => ({
@@ -61,12 +104,13 @@ async function run(planned: Planned, death?: Death, keeping = true) {
   const activations = createMemoryActivationStore(planned.plan.network.cutDims);
   const network = new Network();
   const resumed: (ServerEvent & { kind: 'resumed' })[] = [];
+  const log: OrderEntry[] = [];
   let due = death !== undefined;
   let strike: () => void = () => undefined;
   const struck = new Promise<void>((resolve) => (strike = resolve));
   const startServer = () =>
     network.serve((listener, signal) =>
-      serve(planned, listener, { ...settings[0], activations, signal }, (event) => {
+      serve(planned, listener, { ...settings[0], activations, log, signal }, (event) => {
         if (event.kind === 'resumed') resumed.push(event);
         if (!due || event.kind !== 'step' || event.report.epoch < 2) return;
         due = false;
@@ -86,7 +130,7 @@ async function run(planned: Planned, death?: Death, keeping = true) {
     for (const site of dead) sites[site] = startSite(site);
   }
   const outcomes = await Promise.all([server, ...sites].map(({ ended }) => ended));
-  return { outcomes: outcomes.map(({ parameters, figures }) => ({ parameters, figures })), resumed };
+  return { outcomes: outcomes.map(({ parameters, figures }) => ({ parameters, figures })), resumed, log };
 }
 
 interface Party {

@@ -2,6 +2,7 @@
 // random numbers with the real thing, and none of its sites, server and protocol.
 
 import type { Engine } from '../../src/engine/index.ts';
+import { bufferedArrivalEpoch, bufferedUnionEpoch } from './buffered.ts';
 import { detachedEpoch, poolOf } from './detached.ts';
 import type { Tensors } from './graphs.ts';
 import { arrivalEpoch, averagedEpoch, type Course, turnsEpoch, unionEpoch } from './orders.ts';
@@ -46,15 +47,12 @@ export async function trainReference(
   const pool = plan.choices.when === 'detached' ? await poolOf(course) : undefined;
   const train = async (epoch: number): Promise<void> => {
     if (pool) return detachedEpoch(course, pool, epoch);
-    if (plan.choices.order === 'union') return unionEpoch(course, epoch);
+    const buffered = plan.choices.when === 'buffered';
+    if (plan.choices.order === 'union') return buffered ? bufferedUnionEpoch(course, epoch) : unionEpoch(course, epoch);
     if (plan.choices.order === 'turns') return turnsEpoch(course, epoch);
     if (plan.choices.order === 'none') return averagedEpoch(course, epoch);
-    const log = (settings.log ?? []).filter((entry) => entry.epoch === epoch);
-    return arrivalEpoch(
-      course,
-      epoch,
-      log.map(({ site }) => site),
-    );
+    const log = (settings.log ?? []).filter((entry) => entry.epoch === epoch).map(({ site }) => site);
+    return buffered ? bufferedArrivalEpoch(course, epoch, log) : arrivalEpoch(course, epoch, log);
   };
   let selected: Snapshot | undefined;
   let best: number | null = null;

@@ -64,13 +64,17 @@ export function startOfTrunk({ plan, study }: OpenStudy): Party {
   return { state: initialState(study.parts.trunk, plan.seed), updates: 0 };
 }
 
-/** One server step: the sites' forward passes, the trunk's step with its update, the sites' backward passes without theirs. */
+/**
+ * One server step: the sites' forward passes, the trunk's step with its update, the sites' backward passes without theirs. `delayed`: by
+ * site the parameters of the forward and the backward pass, where they are not the site's present ones.
+ */
 export async function serverStep(
   open: OpenStudy,
   trunk: Party,
   sites: readonly Party[],
   batches: readonly SiteBatch[],
   rate: RatePlace,
+  delayed: readonly Tensors[] = [],
 ): Promise<{ readonly loss: StepLoss; readonly gradients: readonly SiteGradients[] }> {
   const { plan, study, graphs, data, facts } = open;
   const records = batches.reduce((sum, { rows }) => sum + rows.length, 0);
@@ -79,9 +83,14 @@ export async function serverStep(
   for (const batch of batches) {
     const party = sites[batch.site] as Party;
     const { x, labels } = await load(plan, data, batch);
-    const fed = { ...party.state, x, ...dropoutMasks(plan.seed, masksAtSite, [maskPlace(batch)]) };
+    const fed = {
+      ...party.state,
+      ...delayed[batch.site],
+      x,
+      ...dropoutMasks(plan.seed, masksAtSite, [maskPlace(batch)]),
+    };
     const outputs = await graphs.run('segment-forward', fed);
-    party.state = advance(party.state, outputs);
+    party.state = advance(party.state, outputs); // The running statistics.
     forwards.push({ ...fed, ...outputs, labels, weight: lossWeights(plan, facts.classWeights, labels, records) });
   }
   const feeds: Record<string, Tensor> = {
