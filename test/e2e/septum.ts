@@ -45,12 +45,20 @@ export function folder(): string {
 }
 
 /** Starts `septum ARGUMENTS…`. */
-export function start(commandArguments: readonly string[], options: { readonly cwd?: string } = {}): Running {
+export function start(
+  commandArguments: readonly string[],
+  options: {
+    readonly cwd?: string;
+    /** Options of Node's. */
+    readonly node?: readonly string[];
+    readonly env?: NodeJS.ProcessEnv;
+  } = {},
+): Running {
   requireFreshBuild();
-  const child = spawn(process.execPath, [command, ...commandArguments], {
+  const child = spawn(process.execPath, [...(options.node ?? []), command, ...commandArguments], {
     cwd: options.cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1' },
+    env: { ...process.env, NO_COLOR: '1', ...options.env },
   });
   running.add(child);
   let [stdout, stderr] = ['', ''];

@@ -1,0 +1,65 @@
+// Loaded before `septum` in a process that is to die (node --import): it kills its own process with SIGKILL, as a power cut would, at the
+// moment that SEPTUM_KILL_AT names, JSON { phase, nth, late }. Septum knows nothing of it.
+//
+//   compute      a little after the nth piece of data came from a peer, while it is being worked on
+//   send         at the nth writing to a peer, before it or with `late` after it
+//   write        in the nth writing of a commit, when half of it is there
+//   rename       at the nth renaming of a written commit, before it or with `late` after it
+//   acknowledge  at the first writing to a peer after the nth commit
+
+import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { Socket } from 'node:net';
+
+const { phase, nth, late } = JSON.parse(process.env.SEPTUM_KILL_AT);
+/** Longest time into the work on a piece of data, milliseconds. */
+const workMs = 4;
+let seen = 0;
+let commits = 0;
+
+function die() {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+/** A socket whose writing and hearing are watched. */
+const watched = {
+  write: Socket.prototype.write,
+  emit: Socket.prototype.emit,
+};
+Socket.prototype.write = function (...given) {
+  if (this.remoteAddress === undefined) return watched.write.apply(this, given);
+  if (phase === 'acknowledge' && commits === nth) die();
+  const isDue = phase === 'send' && ++seen === nth;
+  if (isDue && !late) die();
+  const result = watched.write.apply(this, given);
+  if (isDue) setImmediate(die);
+  return result;
+};
+
+Socket.prototype.emit = function (event, ...given) {
+  if (phase === 'compute' && event === 'data' && this.remoteAddress !== undefined && ++seen === nth)
+    setTimeout(die, Math.random() * workMs);
+  return watched.emit.call(this, event, ...given);
+};
+
+const { open, rename } = fs;
+fs.open = async (path, ...given) => {
+  const file = await open(path, ...given);
+  if (phase === 'write' && String(path).endsWith('.commit.tmp') && ++seen === nth) {
+    const whole = { write: file.write };
+    file.write = async (bytes) => {
+      await whole.write.call(file, bytes, 0, bytes.byteLength >> 1);
+      die();
+    };
+  }
+  return file;
+};
+fs.rename = async (from, to) => {
+  const isCommit = String(to).endsWith('.commit');
+  const isDue = phase === 'rename' && isCommit && ++seen === nth;
+  if (isDue && !late) die();
+  await rename(from, to);
+  if (isDue) die();
+  if (isCommit) commits += 1;
+};
+syncBuiltinESMExports();
