@@ -21,12 +21,14 @@ import {
   siteScript,
 } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
+import type { Ledger } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Connection } from '../transport/index.ts';
 import { BatchSource } from './batch-source.ts';
 import { censusOf } from './census.ts';
 import { SiteEvaluation } from './evaluation.ts';
 import { SiteLink } from './link.ts';
+import { OutboundLedger } from './outbound-ledger.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { SegmentRunner } from './segment-runner.ts';
 import { type SiteStep, SiteTraining } from './training.ts';
@@ -47,6 +49,8 @@ export interface SiteOptions {
   readonly timeoutMs: number;
   /** Called at the end of each epoch with the site's half of the study's state; in `detached` once, after the upload. */
   readonly commit?: (commit: SiteCommit) => Promise<void>;
+  /** Where every message is recorded before it leaves, and what was refused. */
+  readonly ledger?: Ledger | undefined;
   readonly onEvent?: (event: SiteEvent) => void;
 }
 
@@ -121,6 +125,7 @@ export class SiteAgent {
       site: plan.sites[index] ?? '',
       planHash: planHash(plan),
       session: this.#session,
+      outbound: new OutboundLedger(options.ledger),
       connect,
       clock,
       signal,

@@ -7,7 +7,7 @@ import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { type ServerEvent, StudyServer } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent } from '../../src/site/index.ts';
-import { createMemoryActivationStore } from '../../src/store/index.ts';
+import { createMemoryActivationStore, type Ledger } from '../../src/store/index.ts';
 import { bytesOf, type Tensor } from '../../src/tensor/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
 import { type planStudy, secretSeedOf } from '../harness/study.ts';
@@ -37,6 +37,8 @@ export interface PartySettings {
   readonly silenceTimeoutMs?: number | undefined;
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
+  /** A site's. */
+  readonly ledger?: Ledger;
 }
 
 /** Waits between attempts are cut short; what time it is stays true. */
@@ -104,7 +106,13 @@ export async function takePart(
   { plan, study, data }: Planned,
   index: number,
   connect: (signal: AbortSignal) => Promise<Connection>,
-  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline' }: PartySettings = {},
+  {
+    clock = systemClock,
+    signal = neverAborted(),
+    timeoutMs = 30_000,
+    placement = 'inline',
+    ledger,
+  }: PartySettings = {},
   onEvent: (event: SiteEvent) => void = () => undefined,
 ): Promise<Outcome> {
   const tally: Tally = {};
@@ -121,6 +129,7 @@ export async function takePart(
       signal,
       timeoutMs,
       secretSeed: secretSeedOf(index),
+      ledger,
       onEvent: (event) => {
         if (event.kind === 'lost' || event.kind === 'connected') count(tally, `${event.kind} ${event.code}`.trimEnd());
         onEvent(event);

@@ -10,7 +10,7 @@ import type { Ledger, SentMessage } from '../index.ts';
 import { openFileLedger, type FileLedgerOptions } from './file-ledger.ts';
 import { openKeyFile } from './key-file.ts';
 import type { RecordedEntry } from './ledger-chain.ts';
-import { chainHash, lineOf, noHash, segmentName } from './ledger-format.ts';
+import { chainHash, lineOf, noHash, volumeName } from './ledger-format.ts';
 import { readLedger, verifyLedger } from './verify-ledger.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'septum-ledger-'));
@@ -86,7 +86,7 @@ test('holds every message with its length and hash, in order, over several openi
 
 describe('a check finds', () => {
   test('a change of any byte in any file', async () => {
-    const folder = await written({ segmentBytes: 900 });
+    const folder = await written({ volumeBytes: 900 });
     const files = (await readdir(folder)).sort();
     expect(files.length).toBeGreaterThan(3);
     const places = await Promise.all(
@@ -115,7 +115,7 @@ describe('a check finds', () => {
 
   test('what was changed, taken out, put in, put twice or moved, and names the entry', async () => {
     const folder = await written();
-    const path = join(folder, segmentName(1));
+    const path = join(folder, volumeName(1));
     const lines = await linesIn(path);
     const after = async (edited: readonly (string | undefined)[]): Promise<string | undefined> => {
       await keep(path, edited as string[]);
@@ -133,7 +133,7 @@ describe('a check finds', () => {
 
   test('the end cut off at any line, or inside one', async () => {
     const folder = await written();
-    const path = join(folder, segmentName(1));
+    const path = join(folder, volumeName(1));
     const lines = await linesIn(path);
     for (let left = 0; left < lines.length; left++) {
       await keep(path, lines.slice(0, left));
@@ -148,7 +148,7 @@ describe('a check finds', () => {
 
   test('entries that were made up with hashes that fit, by one who has not the key', async () => {
     const folder = await written();
-    const path = join(folder, segmentName(1));
+    const path = join(folder, volumeName(1));
     const lines = await linesIn(path);
     let hash = noHash;
     const forged = lines.map((line, index) => {
@@ -173,35 +173,35 @@ describe('a check finds', () => {
     await expect(openFileLedger(folder, key)).rejects.toThrow(/signed by another key/);
   });
 
-  test('a missing file, a missing head, an older head', async () => {
-    const folder = await written({ segmentBytes: 900 });
+  test('a missing file, a missing tip, an older tip', async () => {
+    const folder = await written({ volumeBytes: 900 });
     const [, second, third] = (await readdir(folder)).filter((name) => name.endsWith('.jsonl')).sort();
     await rename(join(folder, second!), join(root, 'away'));
     expect((await check(folder)).problem).toBe(
       `entries ${Number.parseInt(second!, 10)} to ${Number.parseInt(third!, 10) - 1} are missing`,
     );
     await rename(join(root, 'away'), join(folder, second!));
-    const head = await readFile(join(folder, 'head.json'));
-    await rm(join(folder, 'head.json'));
-    expect((await check(folder)).problem).toMatch(/the head is missing/);
-    await expect(openFileLedger(folder, key)).rejects.toThrow(/head\.json is missing/);
-    await writeFile(join(folder, 'head.json'), head);
+    const tip = await readFile(join(folder, 'tip.json'));
+    await rm(join(folder, 'tip.json'));
+    expect((await check(folder)).problem).toMatch(/the tip is missing/);
+    await expect(openFileLedger(folder, key)).rejects.toThrow(/tip\.json is missing/);
+    await writeFile(join(folder, 'tip.json'), tip);
     await (await openFileLedger(folder, key)).close();
-    const newHead = await readFile(join(folder, 'head.json'));
-    await writeFile(join(folder, 'head.json'), head);
+    const newTip = await readFile(join(folder, 'tip.json'));
+    await writeFile(join(folder, 'tip.json'), tip);
     expect((await check(folder)).problem).toMatch(/was added after the ledger was closed/);
     await expect(openFileLedger(folder, key)).rejects.toThrow(/goes on after it was closed/);
-    await writeFile(join(folder, 'head.json'), newHead);
+    await writeFile(join(folder, 'tip.json'), newTip);
 
     const open = newFolder();
     await using ledger = await openFileLedger(open, key);
-    const early = await readFile(join(open, 'head.json'));
+    const early = await readFile(join(open, 'tip.json'));
     for (let block = 0; block < 3; block++) {
       send(ledger, block, block + 1);
       await ledger.sync();
     }
-    await writeFile(join(open, 'head.json'), early);
-    expect((await check(open)).problem).toMatch(/the head is older than the seal in entry 6: it was put back/);
+    await writeFile(join(open, 'tip.json'), early);
+    expect((await check(open)).problem).toMatch(/the tip is older than the seal in entry 6: it was put back/);
   });
 
   test('an older ledger in place of a newer one, when an entry of the newer was noted', async () => {
@@ -260,7 +260,7 @@ for (let step = 0; ; step++) {
 
   test('what was not finished is put aside, and the ledger says so', async () => {
     const folder = newFolder();
-    const path = join(folder, segmentName(1));
+    const path = join(folder, volumeName(1));
     const ledger = await openFileLedger(folder, key, { sealMs: 1e6 });
     send(ledger, 0, 5);
     const whole = (await linesIn(path)).length;
@@ -268,21 +268,21 @@ for (let step = 0; ; step++) {
     await rm(join(`${folder}-crashed`, 'lock'));
     await ledger.close();
     const crashed = `${folder}-crashed`;
-    await appendFile(join(crashed, segmentName(1)), 'half an entry');
+    await appendFile(join(crashed, volumeName(1)), 'half an entry');
     expect(await check(crashed)).toMatchObject({ entries: whole, unsigned: 5, brokenBytes: 13 });
     expect((await check(crashed)).problem).toBeUndefined();
     await (await openFileLedger(crashed, key)).close();
     const opened = (await entriesIn(crashed)).findLast(({ what }) => what === 'opened');
     expect(opened).toMatchObject({ n: whole + 1, unsigned: 5, brokenBytes: 13 });
-    expect(await readFile(join(crashed, `broken-after-${whole}-${segmentName(1)}`), 'utf8')).toBe('half an entry');
+    expect(await readFile(join(crashed, `broken-after-${whole}-${volumeName(1)}`), 'utf8')).toBe('half an entry');
     expect((await check(crashed)).problem).toBeUndefined();
   });
 
-  test('a ledger that is shorter than its head is not written to', async () => {
+  test('a ledger that is shorter than its tip is not written to', async () => {
     const folder = newFolder();
     await (await openFileLedger(folder, key)).close();
-    await truncate(join(folder, segmentName(1)), 10);
-    await expect(openFileLedger(folder, key)).rejects.toThrow(/does not reach to its head/);
+    await truncate(join(folder, volumeName(1)), 10);
+    await expect(openFileLedger(folder, key)).rejects.toThrow(/does not reach to its tip/);
   });
 });
 
@@ -311,7 +311,7 @@ test('another key goes on where the former one is named', async () => {
 
 test('can be checked while it is written', async () => {
   const folder = newFolder();
-  await using ledger = await openFileLedger(folder, key, { sealEntries: 20, segmentBytes: 20_000 });
+  await using ledger = await openFileLedger(folder, key, { sealEntries: 20, volumeBytes: 20_000 });
   const writing = (async () => {
     for (let block = 0; block < 60; block++) {
       send(ledger, 0, 50);
@@ -328,7 +328,7 @@ test('after close, and for one whose folder is gone, nothing is recorded', async
   await ledger.close();
   await ledger.close();
   expect(() => send(ledger, 0, 1)).toThrow(DataError);
-  const lost = await openFileLedger(newFolder(), key, { segmentBytes: 1 });
+  const lost = await openFileLedger(newFolder(), key, { volumeBytes: 1 });
   await rm(join(root, `ledger-${count}`), { recursive: true });
   expect(() => send(lost, 0, 1)).toThrow(/cannot write the ledger/);
   expect(() => send(lost, 0, 1)).toThrow(/cannot write the ledger/);

@@ -1,6 +1,6 @@
 // A ledger as files in a folder. An entry is written to the system before the call that adds it returns, so a process that is killed loses
-// none. About once a second what was written is sealed: a signature is added to the chain, the file is synced, and the head is written
-// anew, which says where the ledger ends. What a crash of the machine may lose is what came after the last head.
+// none. About once a second what was written is sealed: a signature is added to the chain, the file is synced, and the tip is written
+// anew, which says where the ledger ends. What a crash of the machine may lose is what came after the last tip.
 
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
@@ -14,17 +14,17 @@ import { fileError } from './file-error.ts';
 import type { SigningKey } from './key-file.ts';
 import {
   chainHash,
-  encodeHead,
-  type Head,
-  headName,
+  encodeTip,
+  type Tip,
+  tipName,
   hexOf,
   lineBytesMax,
   lineOf,
   noHash,
   sealBytes,
-  segmentName,
+  volumeName,
 } from './ledger-format.ts';
-import { readHead, segmentsOf } from './ledger-files.ts';
+import { readTip, volumesOf } from './ledger-files.ts';
 import { readTail, type Tail } from './ledger-tail.ts';
 import { takeLock } from './lock-file.ts';
 
@@ -34,7 +34,7 @@ export interface FileLedgerOptions {
   /** Entries after which a seal does not wait for its time. Default 4096. */
   readonly sealEntries?: number;
   /** Bytes after which a new file is begun. Default 64 MiB. */
-  readonly segmentBytes?: number;
+  readonly volumeBytes?: number;
   /** The key with which the ledger was signed before, where it is another. */
   readonly formerKey?: Uint8Array;
   /** Milliseconds since 1970; default the system's. */
@@ -44,9 +44,9 @@ export interface FileLedgerOptions {
 const syncData = promisify(fdatasync);
 
 /**
- * Opens a ledger to add to, or begins one in a folder that is made if need be. What a crash left after the last head is kept as far as it
+ * Opens a ledger to add to, or begins one in a folder that is made if need be. What a crash left after the last tip is kept as far as it
  * is whole and signed from here on; what is not is put aside. Throws DataError `bad-file` when it cannot be opened, another process has
- * it, it does not reach to its head, or another key has signed it.
+ * it, it does not reach to its tip, or another key has signed it.
  */
 export async function openFileLedger(
   folder: string,
@@ -60,16 +60,16 @@ export async function openFileLedger(
   }
   const unlock = await takeLock(join(folder, 'lock'));
   try {
-    const head = (await readHead(folder)) ?? (await firstHead(folder, key));
+    const tip = (await readTip(folder)) ?? (await firstTip(folder, key));
     const known = [key.publicKey, ...(options.formerKey ? [options.formerKey] : [])].map(hexOf);
-    if (!known.includes(head.key))
-      throw new DataError('bad-file', `${folder}: the ledger is signed by another key, ${head.key}`);
-    const tail = await readTail(folder, head);
+    if (!known.includes(tip.key))
+      throw new DataError('bad-file', `${folder}: the ledger is signed by another key, ${tip.key}`);
+    const tail = await readTail(folder, tip);
     await putAside(folder, tail);
-    // A closed ledger has nothing after its head, so it is open before the first entry comes.
-    if (head.closed) await writeHead(folder, { ...head, closed: false, key: hexOf(key.publicKey) }, key);
+    // A closed ledger has nothing after its tip, so it is open before the first entry comes.
+    if (tip.closed) await writeTip(folder, { ...tip, closed: false, key: hexOf(key.publicKey) }, key);
     const ledger = new FileLedger(folder, key, tail, options, unlock);
-    await ledger.begin(tail.entries - head.entries, tail.brokenBytes);
+    await ledger.begin(tail.entries - tip.entries, tail.brokenBytes);
     return ledger;
   } catch (error) {
     await unlock();
@@ -77,38 +77,38 @@ export async function openFileLedger(
   }
 }
 
-function writeHead(folder: string, head: Head, key: SigningKey): Promise<void> {
-  return atomicWriteFile(join(folder, headName), encodeHead(head, key), { mode: 0o600 });
+function writeTip(folder: string, tip: Tip, key: SigningKey): Promise<void> {
+  return atomicWriteFile(join(folder, tipName), encodeTip(tip, key), { mode: 0o600 });
 }
 
-/** The head comes before the first entry: a ledger without one has lost it. */
-async function firstHead(folder: string, key: SigningKey): Promise<Head> {
-  if ((await segmentsOf(folder)).length > 0)
-    throw new DataError('bad-file', `${folder}: there are entries, but ${headName} is missing: keep it for inspection`);
-  const head: Head = {
+/** The tip comes before the first entry: a ledger without one has lost it. */
+async function firstTip(folder: string, key: SigningKey): Promise<Tip> {
+  if ((await volumesOf(folder)).length > 0)
+    throw new DataError('bad-file', `${folder}: there are entries, but ${tipName} is missing: keep it for inspection`);
+  const tip: Tip = {
     format: 1,
     entries: 0,
     hash: noHash,
-    segment: 1,
+    volume: 1,
     bytes: 0,
     closed: false,
     key: hexOf(key.publicKey),
   };
-  await writeHead(folder, head, key);
-  return head;
+  await writeTip(folder, tip, key);
+  return tip;
 }
 
 /** What stands after the last whole entry goes to a file of its own, for inspection. */
 async function putAside(folder: string, tail: Tail): Promise<void> {
   if (tail.brokenBytes === 0) return;
-  const aside = (segment: number): string => join(folder, `broken-after-${tail.entries}-${segmentName(segment)}`);
-  const path = join(folder, segmentName(tail.segment));
+  const aside = (volume: number): string => join(folder, `broken-after-${tail.entries}-${volumeName(volume)}`);
+  const path = join(folder, volumeName(tail.volume));
   try {
     const bytes = await readFile(path);
-    await atomicWriteFile(aside(tail.segment), bytes.subarray(tail.bytes), { mode: 0o600 });
+    await atomicWriteFile(aside(tail.volume), bytes.subarray(tail.bytes), { mode: 0o600 });
     await truncate(path, tail.bytes);
-    for (const segment of await segmentsOf(folder))
-      if (segment > tail.segment) await rename(join(folder, segmentName(segment)), aside(segment));
+    for (const volume of await volumesOf(folder))
+      if (volume > tail.volume) await rename(join(folder, volumeName(volume)), aside(volume));
   } catch (error) {
     throw error instanceof DataError ? error : fileError(path, 'put aside what a crash left', error);
   }
@@ -119,12 +119,12 @@ class FileLedger implements Ledger {
   readonly #key: SigningKey;
   readonly #sealMs: number;
   readonly #sealEntries: number;
-  readonly #segmentBytes: number;
+  readonly #volumeBytes: number;
   readonly #now: () => number;
   readonly #unlock: () => Promise<void>;
   #entries: number;
   #hash: string;
-  #segment: number;
+  #volume: number;
   #bytes: number;
   #file: number;
   /** Full files that are not synced yet. */
@@ -132,8 +132,8 @@ class FileLedger implements Ledger {
   #unsealed = 0;
   #timer: NodeJS.Timeout | undefined;
   #settling: Promise<void> | undefined;
-  /** The head on disk is older than the last seal. */
-  #headIsOld = true;
+  /** The tip on disk is older than the last seal. */
+  #tipIsOld = true;
   #failure: DataError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -142,14 +142,14 @@ class FileLedger implements Ledger {
     this.#key = key;
     this.#sealMs = options.sealMs ?? 1000;
     this.#sealEntries = options.sealEntries ?? 4096;
-    this.#segmentBytes = options.segmentBytes ?? 64 * 2 ** 20;
+    this.#volumeBytes = options.volumeBytes ?? 64 * 2 ** 20;
     this.#now = options.now ?? Date.now;
     this.#unlock = unlock;
     this.#entries = tail.entries;
     this.#hash = tail.hash;
-    this.#segment = tail.segment;
+    this.#volume = tail.volume;
     this.#bytes = tail.bytes;
-    this.#file = this.#openSegment(tail.segment);
+    this.#file = this.#openVolume(tail.volume);
   }
 
   /** Says who signs, and what a crash left: entries that were not signed, and bytes that are no entry. */
@@ -207,7 +207,7 @@ class FileLedger implements Ledger {
     try {
       if (this.#failure) throw this.#failure;
       await this.#settle();
-      await this.#writeHead(true);
+      await this.#writeTip(true);
     } finally {
       clearTimeout(this.#timer);
       for (const file of [...this.#full, this.#file]) closeSync(file);
@@ -216,7 +216,7 @@ class FileLedger implements Ledger {
   }
 
   #add(event: Readonly<Record<string, unknown>> | LedgerEvent): void {
-    if (this.#bytes >= this.#segmentBytes) this.#beginSegment();
+    if (this.#bytes >= this.#volumeBytes) this.#beginVolume();
     const number = this.#entries + 1;
     const json = JSON.stringify({ n: number, at: new Date(this.#now()).toISOString(), ...event });
     const hash = chainHash(this.#hash, json);
@@ -246,7 +246,7 @@ class FileLedger implements Ledger {
     this.#timer.unref();
   }
 
-  /** Signs what is not signed, and brings files and head to the disk; one at a time. The error is kept for the next caller. */
+  /** Signs what is not signed, and brings files and tip to the disk; one at a time. The error is kept for the next caller. */
   async #settle(): Promise<void> {
     while (this.#settling) await this.#settling;
     if (this.#failure) throw this.#failure;
@@ -263,24 +263,24 @@ class FileLedger implements Ledger {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#unsealed = 0;
-      this.#headIsOld = true;
+      this.#tipIsOld = true;
     }
-    if (this.#headIsOld) await this.#writeHead(false);
+    if (this.#tipIsOld) await this.#writeTip(false);
   }
 
-  async #writeHead(closed: boolean): Promise<void> {
-    const head: Head = {
+  async #writeTip(closed: boolean): Promise<void> {
+    const tip: Tip = {
       format: 1,
       entries: this.#entries,
       hash: this.#hash,
-      segment: this.#segment,
+      volume: this.#volume,
       bytes: this.#bytes,
       closed,
       key: hexOf(this.#key.publicKey),
     };
     const full = [...this.#full];
     const file = this.#file;
-    this.#headIsOld = false;
+    this.#tipIsOld = false;
     try {
       for (const one of full) {
         await syncData(one);
@@ -288,24 +288,24 @@ class FileLedger implements Ledger {
         closeSync(one);
       }
       await syncData(file);
-      await writeHead(this.#folder, head, this.#key);
+      await writeTip(this.#folder, tip, this.#key);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  #beginSegment(): void {
+  #beginVolume(): void {
     const first = this.#entries + 1;
-    const file = this.#openSegment(first);
+    const file = this.#openVolume(first);
     this.#full.push(this.#file);
-    this.#segment = first;
+    this.#volume = first;
     this.#bytes = 0;
     this.#file = file;
   }
 
-  #openSegment(firstEntry: number): number {
+  #openVolume(firstEntry: number): number {
     try {
-      return openSync(join(this.#folder, segmentName(firstEntry)), 'a', 0o600);
+      return openSync(join(this.#folder, volumeName(firstEntry)), 'a', 0o600);
     } catch (error) {
       return this.#fail(error);
     }

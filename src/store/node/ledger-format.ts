@@ -1,4 +1,4 @@
-// The bytes of a ledger: its lines, its seals and its head (docs/LEDGER.md).
+// The bytes of a ledger: its lines, its seals and its tip (docs/LEDGER.md).
 
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { DataError } from '../../base/index.ts';
@@ -8,10 +8,10 @@ import type { SigningKey } from './key-file.ts';
 export const noHash = '0'.repeat(64);
 /** The longest line that is written or read. */
 export const lineBytesMax = 256 * 1024;
-export const headName = 'head.json';
+export const tipName = 'tip.json';
 
 /** The file whose first entry has this number. */
-export function segmentName(firstEntry: number): string {
+export function volumeName(firstEntry: number): string {
   return `${String(firstEntry).padStart(12, '0')}.jsonl`;
 }
 
@@ -31,13 +31,13 @@ export function lineOf(hash: string, json: string): string {
 }
 
 /** Where a ledger ends, as far as it is signed. */
-export interface Head {
+export interface Tip {
   readonly format: 1;
   /** How many entries there are, and the hash of the last. */
   readonly entries: number;
   readonly hash: string;
   /** The file of the last entry, by its first entry, and where in it the last entry ends. */
-  readonly segment: number;
+  readonly volume: number;
   readonly bytes: number;
   /** Whether the ledger was closed in order: then it ends here. */
   readonly closed: boolean;
@@ -45,13 +45,13 @@ export interface Head {
   readonly key: string;
 }
 
-export function encodeHead(head: Head, key: SigningKey): string {
-  const signature = hexOf(key.sign(headBytes(head)));
-  return `${JSON.stringify({ ...head, signature })}\n`;
+export function encodeTip(tip: Tip, key: SigningKey): string {
+  const signature = hexOf(key.sign(tipBytes(tip)));
+  return `${JSON.stringify({ ...tip, signature })}\n`;
 }
 
-/** Reads a head whose signature holds. Throws DataError `bad-file` for any other, also for one that says the same in other bytes. */
-export function decodeHead(text: string, path: string): Head {
+/** Reads a tip whose signature holds. Throws DataError `bad-file` for any other, also for one that says the same in other bytes. */
+export function decodeTip(text: string, path: string): Tip {
   const wrong = (what: string): DataError => new DataError('bad-file', `${path}: ${what}`);
   let parsed: unknown;
   try {
@@ -59,25 +59,25 @@ export function decodeHead(text: string, path: string): Head {
   } catch {
     throw wrong('it is not JSON');
   }
-  const { format, entries, hash, segment, bytes, closed, key, signature } = { ...(parsed as Partial<SignedHead>) };
-  const head = { format, entries, hash, segment, bytes, closed, key } as Head;
+  const { format, entries, hash, volume, bytes, closed, key, signature } = { ...(parsed as Partial<SignedTip>) };
+  const tip = { format, entries, hash, volume, bytes, closed, key } as Tip;
   if (
     format !== 1 ||
-    ![entries, segment, bytes].every((value) => Number.isSafeInteger(value) && Number(value) >= 0) ||
+    ![entries, volume, bytes].every((value) => Number.isSafeInteger(value) && Number(value) >= 0) ||
     ![hash, key].every((value) => /^[0-9a-f]{64}$/.test(String(value))) ||
     typeof closed !== 'boolean' ||
     !/^[0-9a-f]{128}$/.test(String(signature)) ||
-    text !== `${JSON.stringify({ ...head, signature })}\n`
+    text !== `${JSON.stringify({ ...tip, signature })}\n`
   )
-    throw wrong('it is not the head of a ledger, or of a version that this one does not know');
-  if (!signed(headBytes(head), signature as string, head.key)) throw wrong('its signature does not hold');
-  return head;
+    throw wrong('it is not the tip of a ledger, or of a version that this one does not know');
+  if (!signed(tipBytes(tip), signature as string, tip.key)) throw wrong('its signature does not hold');
+  return tip;
 }
 
-type SignedHead = Head & { readonly signature: string };
+type SignedTip = Tip & { readonly signature: string };
 
-function headBytes(head: Head): Uint8Array {
-  return Buffer.from(`septum ledger head 1\n${JSON.stringify(head)}`);
+function tipBytes(tip: Tip): Uint8Array {
+  return Buffer.from(`septum ledger tip 1\n${JSON.stringify(tip)}`);
 }
 
 /** What a seal signs: the number that it has itself, and the hash before it. */

@@ -1,35 +1,35 @@
-// What stands in a ledger after its head: entries that were not signed yet when the process, or the machine, stopped.
+// What stands in a ledger after its tip: entries that were not signed yet when the process, or the machine, stopped.
 
 import { DataError } from '../../base/index.ts';
 import { nextEntry } from './ledger-chain.ts';
-import { linesOf, segmentBytes, segmentsOf } from './ledger-files.ts';
-import type { Head } from './ledger-format.ts';
+import { linesOf, volumeBytes, volumesOf } from './ledger-files.ts';
+import type { Tip } from './ledger-format.ts';
 
 /** Where the whole entries of a ledger end. */
 export interface Tail {
   readonly entries: number;
   readonly hash: string;
-  readonly segment: number;
+  readonly volume: number;
   readonly bytes: number;
   /** What follows in the files and is no entry. */
   readonly brokenBytes: number;
 }
 
 /**
- * Reads from the head on. Throws DataError `bad-file` for a ledger that is shorter than its head says, or goes on after it was closed:
+ * Reads from the tip on. Throws DataError `bad-file` for a ledger that is shorter than its tip says, or goes on after it was closed:
  * neither is left by a crash.
  */
-export async function readTail(folder: string, head: Head): Promise<Tail> {
-  if ((await segmentBytes(folder, head.segment)) < head.bytes)
+export async function readTail(folder: string, tip: Tip): Promise<Tail> {
+  if ((await volumeBytes(folder, tip.volume)) < tip.bytes)
     throw new DataError(
       'bad-file',
-      `${folder}: the ledger does not reach to its head, which is over ${head.entries} entries: see septum ledger verify`,
+      `${folder}: the ledger does not reach to its tip, which is over ${tip.entries} entries: see septum ledger verify`,
     );
-  let { entries, hash, segment, bytes } = head;
+  let { entries, hash, volume, bytes } = tip;
   let brokenBytes = 0;
-  for (const next of (await segmentsOf(folder)).filter((first) => first >= head.segment)) {
-    const from = next === head.segment ? head.bytes : 0;
-    const follows = brokenBytes === 0 && (next === head.segment || next === entries + 1);
+  for (const next of (await volumesOf(folder)).filter((first) => first >= tip.volume)) {
+    const from = next === tip.volume ? tip.bytes : 0;
+    const follows = brokenBytes === 0 && (next === tip.volume || next === entries + 1);
     let end = from;
     if (follows) {
       for await (const line of linesOf(folder, next, { from })) {
@@ -39,11 +39,11 @@ export async function readTail(folder: string, head: Head): Promise<Tail> {
         entries += 1;
         ({ end } = line);
       }
-      [segment, bytes] = [next, end];
+      [volume, bytes] = [next, end];
     }
-    brokenBytes += (await segmentBytes(folder, next)) - end;
+    brokenBytes += (await volumeBytes(folder, next)) - end;
   }
-  if (head.closed && (entries > head.entries || brokenBytes > 0))
+  if (tip.closed && (entries > tip.entries || brokenBytes > 0))
     throw new DataError('bad-file', `${folder}: the ledger goes on after it was closed: see septum ledger verify`);
-  return { entries, hash, segment, bytes, brokenBytes };
+  return { entries, hash, volume, bytes, brokenBytes };
 }

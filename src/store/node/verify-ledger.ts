@@ -2,8 +2,8 @@
 
 import { DataError } from '../../base/index.ts';
 import { chainStart, entryOf, nextEntry, type RecordedEntry } from './ledger-chain.ts';
-import { type LedgerLine, linesOf, readHead, segmentBytes, segmentsOf } from './ledger-files.ts';
-import { type Head, hexOf, sealBytes, segmentName, signed } from './ledger-format.ts';
+import { type LedgerLine, linesOf, readTip, volumeBytes, volumesOf } from './ledger-files.ts';
+import { type Tip, hexOf, sealBytes, volumeName, signed } from './ledger-format.ts';
 
 /** What a check of a ledger found. */
 export interface LedgerCheck {
@@ -34,80 +34,80 @@ export async function verifyLedger(folder: string, publicKey: Uint8Array, noted?
     if (error instanceof DataError && error.cause === undefined) return { ...nothing, problem: error.message };
     throw error;
   }
-  if (snapshot.head.key !== hexOf(publicKey))
-    return { ...nothing, problem: `the ledger is signed by another key, ${snapshot.head.key}` };
+  if (snapshot.tip.key !== hexOf(publicKey))
+    return { ...nothing, problem: `the ledger is signed by another key, ${snapshot.tip.key}` };
   return new Check(snapshot, noted).run(folder);
 }
 
 /** The entries of a ledger as they stand there, unchecked; lines that are none are left out. Throws DataError `bad-file`. */
 export async function* readLedger(folder: string): AsyncGenerator<RecordedEntry> {
-  for (const segment of await segmentsOf(folder))
-    for await (const line of linesOf(folder, segment)) {
+  for (const volume of await volumesOf(folder))
+    for await (const line of linesOf(folder, volume)) {
       const entry = line.whole ? entryOf(line.bytes.subarray(65)) : undefined;
       if (entry) yield entry;
     }
 }
 
 interface Snapshot {
-  readonly head: Head;
-  readonly segments: readonly { readonly first: number; readonly bytes: number }[];
+  readonly tip: Tip;
+  readonly volumes: readonly { readonly first: number; readonly bytes: number }[];
 }
 
-/** The head and the files' lengths at one moment: a ledger may be written while it is checked. */
+/** The tip and the files' lengths at one moment: a ledger may be written while it is checked. */
 async function snapshotOf(folder: string): Promise<Snapshot> {
-  let head = await readHead(folder);
+  let tip = await readTip(folder);
   for (;;) {
-    const segments: { first: number; bytes: number }[] = [];
-    for (const first of await segmentsOf(folder)) segments.push({ first, bytes: await segmentBytes(folder, first) });
-    const after = await readHead(folder);
-    if (!head || !after)
+    const volumes: { first: number; bytes: number }[] = [];
+    for (const first of await volumesOf(folder)) volumes.push({ first, bytes: await volumeBytes(folder, first) });
+    const after = await readTip(folder);
+    if (!tip || !after)
       throw new DataError(
         'bad-file',
-        segments.length > 0 ? `the head is missing, ${segments.length} files are there` : 'there is no ledger',
+        volumes.length > 0 ? `the tip is missing, ${volumes.length} files are there` : 'there is no ledger',
       );
-    if (after.entries === head.entries && after.closed === head.closed) return { head, segments };
-    head = after;
+    if (after.entries === tip.entries && after.closed === tip.closed) return { tip, volumes };
+    tip = after;
   }
 }
 
 class Check {
-  readonly #head: Head;
-  readonly #segments: Snapshot['segments'];
+  readonly #tip: Tip;
+  readonly #volumes: Snapshot['volumes'];
   #end = chainStart;
   /** The key that seals, as the ledger says; a ledger outlives keys. */
   #key = '';
   /** The last entry that a seal is over, or is one. */
   #sealed = 0;
-  #sealsAfterHead = 0;
+  #sealsAfterTip = 0;
   #brokenBytes = 0;
   /** A hash that is yet to come. */
   #noted: string | undefined;
 
-  constructor({ head, segments }: Snapshot, noted: string | undefined) {
+  constructor({ tip, volumes }: Snapshot, noted: string | undefined) {
     this.#noted = noted;
-    this.#head = head;
-    this.#segments = segments;
+    this.#tip = tip;
+    this.#volumes = volumes;
   }
 
   async run(folder: string): Promise<LedgerCheck> {
-    const problem = (await this.#walk(folder)) ?? this.#atEnd();
+    const problem = (await this.#walk(folder)) ?? this.#reachesTip();
     const { entries, hash } = this.#end;
     return {
       ...(problem === undefined ? {} : { problem }),
       entries,
       hash,
-      unsigned: Math.max(0, entries - this.#head.entries),
+      unsigned: Math.max(0, entries - this.#tip.entries),
       brokenBytes: this.#brokenBytes,
-      closed: this.#head.closed,
+      closed: this.#tip.closed,
     };
   }
 
   async #walk(folder: string): Promise<string | undefined> {
-    for (const [place, { first, bytes }] of this.#segments.entries()) {
+    for (const [place, { first, bytes }] of this.#volumes.entries()) {
       const expected = this.#end.entries + 1;
       if (first > expected) return `entries ${expected} to ${first - 1} are missing`;
-      if (first < expected) return `${segmentName(first)} is not in its place: entry ${expected} must begin a file`;
-      const isLast = place === this.#segments.length - 1;
+      if (first < expected) return `${volumeName(first)} is not in its place: entry ${expected} must begin a file`;
+      const isLast = place === this.#volumes.length - 1;
       for await (const line of linesOf(folder, first, { to: bytes })) {
         const problem = this.#line(line, isLast);
         if (problem !== undefined) return problem;
@@ -117,9 +117,9 @@ class Check {
   }
 
   #line(line: LedgerLine, inLastFile: boolean): string | undefined {
-    const head = this.#head;
-    const isTail = this.#end.entries >= head.entries;
-    if (!line.whole && isTail && inLastFile && !head.closed) {
+    const tip = this.#tip;
+    const isTail = this.#end.entries >= tip.entries;
+    if (!line.whole && isTail && inLastFile && !tip.closed) {
       this.#brokenBytes = line.bytes.length;
       return undefined;
     }
@@ -127,14 +127,14 @@ class Check {
     const found = nextEntry(line, before);
     if (found.problem !== undefined) return found.problem;
     const { entry, hash } = found;
-    if (head.closed && isTail) return `entry ${entry.n} was added after the ledger was closed`;
+    if (tip.closed && isTail) return `entry ${entry.n} was added after the ledger was closed`;
     const problem = this.#sealOrKey(entry, before.hash, isTail);
     if (problem !== undefined) return problem;
     this.#end = { entries: entry.n, hash };
     if (hash === this.#noted) this.#noted = undefined;
-    const { segment, end } = line;
-    if (entry.n === head.entries && (hash !== head.hash || segment !== head.segment || end !== head.bytes))
-      return `the chain does not lead to the signed head: something between entries ${this.#sealed + 1} and ${entry.n} was changed`;
+    const { volume, end } = line;
+    if (entry.n === tip.entries && (hash !== tip.hash || volume !== tip.volume || end !== tip.bytes))
+      return `the chain does not lead to the signed tip: something between entries ${this.#sealed + 1} and ${entry.n} was changed`;
     return undefined;
   }
 
@@ -145,16 +145,16 @@ class Check {
     if (!signed(sealBytes(entry.n, before), String(entry['signature']), this.#key))
       return `the seal in entry ${entry.n} does not hold: something between entries ${this.#sealed + 1} and ${entry.n} was changed`;
     this.#sealed = entry.n;
-    if (isTail) this.#sealsAfterHead += 1;
-    // The head follows each seal before the next one is made.
-    if (this.#sealsAfterHead > 1) return `the head is older than the seal in entry ${entry.n}: it was put back`;
+    if (isTail) this.#sealsAfterTip += 1;
+    // The tip follows each seal before the next one is made.
+    if (this.#sealsAfterTip > 1) return `the tip is older than the seal in entry ${entry.n}: it was put back`;
     return undefined;
   }
 
-  #atEnd(): string | undefined {
+  #reachesTip(): string | undefined {
     const { entries } = this.#end;
-    if (entries >= this.#head.entries)
+    if (entries >= this.#tip.entries)
       return this.#noted && `the noted entry ${this.#noted} is not there: an older ledger was put in its place`;
-    return `entries ${entries + 1} to ${this.#head.entries} are missing: the ledger was cut off`;
+    return `entries ${entries + 1} to ${this.#tip.entries} are missing: the ledger was cut off`;
   }
 }

@@ -8,8 +8,10 @@ import { deal, type Listing, type ListOptions, type Manifest } from '../../data/
 import { listRecords, openSiteData } from '../../data/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
+import { planHash } from '../../protocol/index.ts';
 import { SiteAgent, type SiteEvent, type SiteResult } from '../../site/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import type { Ledger } from '../../store/index.ts';
 import { openFileCommitStore } from '../../store/node/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
 import { writeModelFolder } from '../model-folder.ts';
@@ -19,6 +21,7 @@ import { Closing } from './closing.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import { randomData } from './random-data.ts';
 import { type Recorder, seenCommit } from '../profile/index.ts';
+import { recordedSession } from './site-ledger.ts';
 import type { StepTimer } from './step-times.ts';
 import { versions } from './versions.ts';
 
@@ -43,6 +46,8 @@ export interface TakePartOptions extends EngineChoice {
   readonly skipBad?: number | undefined;
   /** Where the site keeps its commits (commits/); without it it keeps none. */
   readonly stateDir?: string | undefined;
+  /** Records every message before it leaves. */
+  readonly ledger?: Ledger | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onEngine?: (info: EngineInfo) => void;
@@ -98,6 +103,7 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     signal,
     timeoutMs: options.timeoutMs,
     secretSeed: randomBytes(16),
+    ledger: options.ledger,
     ...(commits
       ? {
           commit: seenCommit(recorder, ({ epoch, tensors, ...meta }) =>
@@ -113,7 +119,8 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
       onEvent?.(event);
     },
   });
-  return agent.run();
+  const about = { study: plan.study, plan: planHash(plan), site, server: url };
+  return recordedSession(options.ledger, about, () => agent.run());
 }
 
 /**
