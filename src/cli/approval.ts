@@ -62,9 +62,11 @@ async function approval(
 }
 
 async function asked(signal: AbortSignal): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // Not as a terminal: Ctrl-C is then a signal like any other. The end of the input is a no.
+  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  const ended = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
   try {
-    const answer = await terminal.question('take part? [y/N] ', { signal });
+    const answer = await Promise.race([terminal.question('take part? [y/N] ', { signal }), ended]);
     return /^y(es)?$/i.test(answer.trim());
   } catch (error) {
     signal.throwIfAborted();

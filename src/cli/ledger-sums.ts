@@ -79,7 +79,7 @@ function eventInWords(entry: RecordedEntry): string | undefined {
     case 'approved':
       return `the plan ${field('plan')} of study ${field('study')} was approved (${field('how')})`;
     case 'session-opened':
-      return `site ${field('site')} took part in study ${field('study')} at ${field('server')}, plan ${field('plan')}`;
+      return `site ${field('site')} began a session in study ${field('study')} with ${field('server')}, plan ${field('plan')}`;
     case 'session-closed':
       return `the session in study ${field('study')} ended: ${field('reason')}`;
     case 'refused':
