@@ -31,9 +31,9 @@ const usualSteps: Readonly<Record<string, { readonly steps: number; readonly war
 export async function bench(flags: BenchFlags): Promise<number> {
   const screen = new Screen({ quiet: flags.json ?? false });
   try {
-    for (const name of ['tls', 'ledger', 'commits'] as const)
+    for (const name of ['tls', 'commits'] as const)
       if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
-    const { network, sites, batch, segments, optimizer, serverThreads, provider, profile } = flags;
+    const { network, sites, batch, segments, optimizer, serverThreads, provider, profile, ledger } = flags;
     const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
     const options: BenchOptions = {
@@ -45,6 +45,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       serverThreads,
       provider,
       profileFile,
+      ledger,
       steps: flags.steps ?? usual.steps,
       warmUp: flags.warmUp ?? usual.warmUp,
       signal: interruption(),
@@ -78,6 +79,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
         segments,
         optimizer,
         provider: provider ?? 'cpu',
+        ledger: ledger ?? false,
         steps: options.steps,
         warmUp: options.warmUp,
         machine,

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addBench } from './commands/bench.ts';
 import { addDemo } from './commands/demo.ts';
+import { addLedger } from './commands/ledger.ts';
 import { addEvaluate, addPredict } from './commands/model.ts';
 import { addRun } from './commands/run.ts';
 import { addServer } from './commands/server.ts';
@@ -22,7 +23,8 @@ const program = new Command('septum')
   .showHelpAfterError('(septum --help says more)')
   .configureHelp({ showGlobalOptions: false })
   .exitOverride();
-for (const add of [addDemo, addStudy, addRun, addServer, addSite, addEvaluate, addPredict, addBench]) add(program);
+for (const add of [addDemo, addStudy, addRun, addServer, addSite, addLedger, addEvaluate, addPredict, addBench])
+  add(program);
 
 // A reader that has seen enough, such as `head`, or a terminal that is gone ends what is told, and not the work.
 for (const stream of [process.stdout, process.stderr])

@@ -22,13 +22,9 @@ export class SiteProgress {
     this.#site = site;
   }
 
-  /** Says what the study is and who learns what. */
   joins(plan: Plan): void {
     this.#epochs = plan.training.epochs;
     this.#screen.line(`site ${this.#site} takes part in study ${plan.study}; it reaches a server on this machine only`);
-    for (const { kind, direction, bytes, per } of plan.leaves)
-      this.#screen.line(`${kind} ${direction}: ${bytesText(bytes)} a ${per}`);
-    for (const statement of plan.statements) this.#screen.line(statement);
   }
 
   listed({ synthetic, skipped, warnings }: Listing): void {

@@ -3,11 +3,13 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest } from '../data/index.ts';
+import type { Ledger } from '../store/index.ts';
 import {
   collectAtOnce,
   handOver,
   hasParent,
   leaveModel,
+  openSiteLedger,
   planOf,
   readStudy,
   StepTimer,
@@ -15,6 +17,7 @@ import {
   type TakePartOptions,
   underParent,
 } from '../study/index.ts';
+import { approvePlan } from './approval.ts';
 import { checkedImages } from './checked-images.ts';
 import type { SiteFlags } from './commands/site.ts';
 import { fail, interruption } from './exit.ts';
@@ -27,11 +30,16 @@ export async function site(flags: SiteFlags): Promise<number> {
   if (hasParent()) return siteOfRun(flags);
   const screen = new Screen();
   const progress = new SiteProgress(screen, flags.name);
+  let ledger: Ledger | undefined;
   try {
     const options = await partOptions(flags, interruption());
-    progress.joins(options.planned.plan);
+    const { plan } = options.planned;
+    ledger = flags.state === undefined ? undefined : await openSiteLedger(flags.state);
+    await approvePlan({ plan, approve: flags.approve, stateDir: flags.state, ledger, screen, signal: options.signal });
+    progress.joins(plan);
     const result = await takePart({
       ...options,
+      ledger,
       onChecked: checkedImages(screen),
       onListing: (listing) => progress.listed(listing),
       onEvent: (event) => progress.take(event),
@@ -40,20 +48,25 @@ export async function site(flags: SiteFlags): Promise<number> {
     progress.finished(result);
     if (flags.state !== undefined && (await leaveModel(options, result)))
       screen.line(`model: ${join(flags.state, 'model')}`);
+    await ledger?.close();
     return 0;
   } catch (error) {
     screen.done();
+    // What went wrong is told; a ledger that cannot be closed has told it already.
+    await ledger?.close().catch(() => undefined);
     return fail(error);
   }
 }
 
-/** A site of a run. */
+/** A site of a run: who started the run has approved its plan. */
 function siteOfRun(flags: SiteFlags): Promise<number> {
   return underParent(async (tell, signal) => {
     const options = await partOptions(flags, signal);
     const stepsToo = options.planned.plan.choices.labels === 'site';
+    await using ledger = flags.ledger === undefined ? undefined : await openSiteLedger(flags.ledger);
     const result = await takePart({
       ...options,
+      ledger,
       recorder: recorderOf(flags.name, flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),

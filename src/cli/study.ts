@@ -1,12 +1,13 @@
-// `septum study new` and `septum study check`.
+// `septum study new`, `septum study check` and `septum study show`.
 
 import { writeFile } from 'node:fs/promises';
 import { ConfigError, messageOf } from '../base/index.ts';
 import { type Method, methods, planHash } from '../protocol/index.ts';
 import { type CaseName, newStudy, planOf, readStudy } from '../study/index.ts';
-import type { StudyCheckFlags, StudyNewFlags } from './commands/study.ts';
+import type { StudyCheckFlags, StudyNewFlags, StudyShowFlags } from './commands/study.ts';
 import { bytesText } from './amounts.ts';
 import { fail } from './exit.ts';
+import { planInWords } from './plan-words.ts';
 
 export async function newStudyFile(name: string, flags: StudyNewFlags): Promise<number> {
   try {
@@ -48,6 +49,17 @@ export async function checkStudyFile(file: string, flags: StudyCheckFlags): Prom
       `plan ${planHash(plan)}`,
     ];
     process.stdout.write(`${lines.join('\n')}\n`);
+    return 0;
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+/** What a site's operator is asked to approve. */
+export async function showStudyFile(file: string, flags: StudyShowFlags): Promise<number> {
+  try {
+    const { plan } = planOf(await readStudy(file), { seed: flags.seed, siteCount: flags.sites });
+    process.stdout.write(`${planInWords(plan).join('\n')}\n`);
     return 0;
   } catch (error) {
     return fail(error);

@@ -18,6 +18,7 @@ export {
 export * from './meaning.ts';
 export * from './message.ts';
 export * from './moments.ts';
+export * from './outbound.ts';
 export { type Piece, piecesOf } from './pieces.ts';
 export * from './plan.ts';
 export * from './pooled.ts';

@@ -24,7 +24,7 @@ import {
   windowOf,
 } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
-import type { CommitStore } from '../store/index.ts';
+import type { CommitStore, Ledger } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Connection } from '../transport/index.ts';
 import { BatchSource } from './batch-source.ts';
@@ -32,6 +32,7 @@ import { censusOf } from './census.ts';
 import { SiteCommits } from './commits.ts';
 import { SiteEvaluation } from './evaluation.ts';
 import { SiteLink } from './link.ts';
+import { OutboundLedger } from './outbound-ledger.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { SegmentRunner } from './segment-runner.ts';
 import { type SiteStep, SiteTraining } from './training.ts';
@@ -52,6 +53,8 @@ export interface SiteOptions {
   readonly timeoutMs: number;
   /** Where the site keeps its half of the study's state, and goes on from: at the end of each epoch; in `detached` once, after the upload. */
   readonly commits?: CommitStore | undefined;
+  /** Where every message is recorded before it leaves, and what was refused. */
+  readonly ledger?: Ledger | undefined;
   readonly onEvent?: (event: SiteEvent) => void;
 }
 
@@ -128,6 +131,7 @@ export class SiteAgent {
       // No result depends on it, and no secret: it tells processes apart.
       life: Math.random().toString(36).slice(2).padEnd(8, '0'),
       session: this.#session,
+      outbound: new OutboundLedger(options.ledger),
       connect,
       clock,
       signal,

@@ -19,7 +19,6 @@ import {
 import {
   checkWelcome,
   decodeMessage,
-  encodeMessage,
   type Exchange,
   hello,
   type Message,
@@ -31,6 +30,7 @@ import {
   type Values,
 } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
+import type { OutboundLedger } from './outbound-ledger.ts';
 
 export interface LinkOptions {
   readonly site: string;
@@ -38,6 +38,8 @@ export interface LinkOptions {
   /** Tells this process from another one under the site's name. */
   readonly life: string;
   readonly session: Session;
+  /** Records each message before it leaves. */
+  readonly outbound: OutboundLedger;
   /** Opens a connection to the server. Rejects with TransportError. */
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
   readonly clock: Clock;
@@ -91,13 +93,13 @@ export class SiteLink {
 
   /** Sends the script's next line. Resolves when the transport has taken it; what is lost is sent again after a reconnect. */
   async send(kind: MessageKind, values: Values = {}): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, outbound } = this.#options;
     const session = this.#session;
     // The first hello comes before the first line: position 0 says that this process is a new one.
     const connection = this.#connection ?? (await this.#open());
     const composed = session.compose(kind, values);
     try {
-      const frame = encodeMessage(composed);
+      const frame = outbound.frameOf(composed);
       signal.throwIfAborted();
       if (!connection.trySend(frame)) await connection.send(frame, signal);
     } catch (error) {
@@ -161,12 +163,26 @@ export class SiteLink {
    * not hear so waits a while for nothing.
    */
   async farewell(): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, outbound } = this.#options;
     const composed = this.#session.compose('acknowledge');
+    const connection = this.#connection;
     try {
-      await this.#connection?.send(encodeMessage(composed), signal);
+      await connection?.send(outbound.frameOf(composed), signal);
     } catch (error) {
       if (!(error instanceof TransportError)) throw error;
+    }
+    if (connection) await this.#afterTheEnd(connection);
+  }
+
+  /** The server has nothing to do but to close. What it sends instead is recorded as refused, and not answered. */
+  async #afterTheEnd(connection: Connection): Promise<void> {
+    const { outbound, clock } = this.#options;
+    try {
+      const { kind } = await withDeadline((ended) => this.#next(connection, ended), partingMs, 'closing', clock);
+      throw new ProtocolError('out-of-order', `${kind} came after the end of the study`);
+    } catch (error) {
+      // That it closes, or is silent, is in order; and the study is over either way.
+      outbound.refused(error);
     }
   }
 
@@ -180,11 +196,11 @@ export class SiteLink {
   }
 
   async #tell(connection: Connection, error: SeptumError, mayReturn: Return): Promise<void> {
-    const frame = encodeMessage(refusal(error, mayReturn));
     try {
+      const frame = this.#options.outbound.frameOf(refusal(error, mayReturn));
       await withDeadline((ended) => connection.send(frame, ended), refusalTimeoutMs, 'telling', this.#options.clock);
     } catch {
-      // The server is gone, or does not read; there is nobody to tell.
+      // The server is gone, or does not read, and there is nobody to tell; or the word cannot be recorded, and must not leave.
     }
   }
 
@@ -200,7 +216,7 @@ export class SiteLink {
   }
 
   async #open(): Promise<Connection> {
-    const { connect, site, planHash, life, signal, clock, timeoutMs, onState } = this.#options;
+    const { connect, site, planHash, life, signal, clock, timeoutMs, onState, outbound } = this.#options;
     const session = this.#session;
     const deadline = clock.nowMs() + timeoutMs;
     for (;;) {
@@ -210,7 +226,7 @@ export class SiteLink {
         this.#connection = connection;
         const answer = await withDeadline(
           async (ended) => {
-            await connection.send(encodeMessage(hello(site, planHash, session.position, life)), ended);
+            await connection.send(outbound.frameOf(hello(site, planHash, session.position, life)), ended);
             return this.#next(connection, ended);
           },
           welcomeTimeoutMs,
@@ -219,7 +235,8 @@ export class SiteLink {
           signal,
         );
         checkWelcome(answer, planHash);
-        for (const again of session.resendFrom(answer.sequence)) await connection.send(encodeMessage(again), signal);
+        for (const again of session.resendFrom(answer.sequence))
+          await connection.send(outbound.frameOf(again, true), signal);
         this.#welcomed = true;
         onState?.('connected', connection.remote, '');
         return connection;
@@ -238,6 +255,7 @@ export class SiteLink {
 
   /** After a failure: lets the connection go, and throws when another attempt cannot help. */
   async #lost(error: unknown): Promise<void> {
+    this.#options.outbound.refused(error);
     const connection = this.#connection;
     this.#drop();
     this.#attempts += 1;

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { listRecords } from '../../src/data/node/index.ts';
 import { dealStudy, readStudy, siteSharesOf } from '../../src/study/index.ts';
 import { folder, septum, start } from './septum.ts';
+import { approval } from './studies.ts';
 
 const study = `study: own
 choices: { labels: server }
@@ -44,6 +45,7 @@ it(
     const read = await readStudy(studyFile);
     const { manifests } = dealStudy(await listRecords(read.data, data, { seed: read.seed }), siteSharesOf(read));
 
+    const approve = await approval(studyFile);
     const server = start(['server', '--study', studyFile, '--state', join(place, 'state')]);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
     const sites = manifests.map((manifest, site) => {
@@ -55,7 +57,7 @@ it(
       const file = join(place, `manifest-${site}.json`);
       writeFileSync(file, JSON.stringify(manifest));
       const name = ['--name', `site-${site + 1}`, '--data', own, '--manifest', file];
-      return septum(['site', '--server', url, '--study', studyFile, ...name]);
+      return septum(['site', '--server', url, '--study', studyFile, ...approve, ...name]);
     });
     for (const ended of await Promise.all([server.ended, ...sites]))
       expect(`${ended.code} ${ended.stderr}`).toMatch(/^0 /);

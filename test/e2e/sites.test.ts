@@ -2,13 +2,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { folder, septum, start } from './septum.ts';
-import { table, tableStudy } from './studies.ts';
+import { approval, table, tableStudy } from './studies.ts';
 
 describe('septum server and septum site', () => {
   it('train together, each site with the records of its own folder', { timeout: 60_000 }, async () => {
     const place = folder();
     const study = tableStudy(place, 2);
     const state = join(place, 'state');
+    const approve = await approval(study);
     const server = start(['server', '--study', study, '--state', state, '--timeout', '30']);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+) \(this machine only\)/);
     await server.says(/waiting for site-1, site-2$/m);
@@ -16,7 +17,7 @@ describe('septum server and septum site', () => {
       const data = join(place, `hospital-${site}.csv`);
       writeFileSync(data, table(100, 1000 * site));
       const own = ['--name', `site-${site + 1}`, '--data', data, '--state', join(place, `site-${site + 1}`)];
-      return start(['site', '--server', url, '--study', study, ...own]);
+      return start(['site', '--server', url, '--study', study, ...approve, ...own]);
     });
     const [served, ...took] = await Promise.all([server.ended, ...sites.map(({ ended }) => ended)]);
     expect(served?.stderr).not.toContain('hospital-');
@@ -58,10 +59,11 @@ describe('septum server and septum site', () => {
     const state = join(place, 'state');
     const data = join(place, 'records.csv');
     writeFileSync(data, table(100));
+    const rest = ['--study', study, '--data', data, ...(await approval(study))];
     const serve = () => start(['server', '--study', study, '--state', state, '--timeout', '1']);
     const server = serve();
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
-    const site = start(['site', '--server', url, '--name', 'site-2', '--study', study, '--data', data]);
+    const site = start(['site', '--server', url, '--name', 'site-2', ...rest]);
     await server.says(/site-2 has connected; waiting for site-1$/m);
     server.child.kill('SIGTERM');
     await Promise.all([server.ended, site.ended]);
@@ -69,11 +71,11 @@ describe('septum server and septum site', () => {
     // What was not finished may be served again in its folder.
     const again = serve();
     const [, newUrl = ''] = await again.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
-    const leaver = start(['site', '--server', newUrl, '--name', 'site-1', '--study', study, '--data', data]);
+    const leaver = start(['site', '--server', newUrl, '--name', 'site-1', ...rest]);
     await again.says(/site-1 has connected/);
     leaver.child.kill('SIGTERM');
     await leaver.ended;
-    const other = start(['site', '--server', newUrl, '--name', 'site-2', '--study', study, '--data', data]);
+    const other = start(['site', '--server', newUrl, '--name', 'site-2', ...rest]);
     await other.ended;
     const { code, stderr } = await again.ended;
     expect(stderr).toContain('site site-1 is lost: no connection for 1 s');
@@ -90,7 +92,8 @@ describe('septum server and septum site', () => {
     writeFileSync(other, readFileSync(study, 'utf8').replace('0.01', '0.02'));
     const server = start(['server', '--study', study, '--state', join(place, 'state'), '--timeout', '5']);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
-    const site = await septum(['site', '--server', url, '--name', 'site-1', '--study', other, '--data', data]);
+    const rest = ['--study', other, '--data', data, ...(await approval(other))];
+    const site = await septum(['site', '--server', url, '--name', 'site-1', ...rest]);
     expect(site.stderr).toMatch(/another plan/);
     expect(site.code).toBe(1);
     server.child.kill('SIGINT');
@@ -115,6 +118,7 @@ describe('septum server and septum site', () => {
       study,
       '--data',
       data,
+      ...(await approval(study)),
     ]);
     expect(site.stderr).toContain('loopback');
     expect(site.code).toBe(2);

@@ -2,6 +2,13 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { planHash } from '../../src/protocol/index.ts';
+import { planOf, readStudy } from '../../src/study/index.ts';
+
+/** The arguments by which a site approves the plan of a study file. */
+export async function approval(study: string): Promise<readonly string[]> {
+  return ['--approve', planHash(planOf(await readStudy(study)).plan)];
+}
 
 /** A study on synthetic lipid panels, written into `folder`; its path. */
 export function lipidStudy(

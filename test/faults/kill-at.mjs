@@ -21,36 +21,38 @@ function die() {
   process.kill(process.pid, 'SIGKILL');
 }
 
-/** A socket whose writing and hearing are watched. */
-const watched = {
-  write: Socket.prototype.write,
-  emit: Socket.prototype.emit,
-};
-Socket.prototype.write = function (...given) {
-  if (this.remoteAddress === undefined) return watched.write.apply(this, given);
+const { prototype } = Socket;
+wrap(prototype, 'write', (socket, write, given) => {
+  if (socket.remoteAddress === undefined) return write(...given);
   if (phase === 'acknowledge' && commits === nth) die();
   const isDue = phase === 'send' && ++seen === nth;
   if (isDue && !late) die();
-  const result = watched.write.apply(this, given);
+  const result = write(...given);
   if (isDue) setImmediate(die);
   return result;
-};
-
-Socket.prototype.emit = function (event, ...given) {
-  if (phase === 'compute' && event === 'data' && this.remoteAddress !== undefined && ++seen === nth)
+});
+wrap(prototype, 'emit', (socket, emit, [event, ...given]) => {
+  if (phase === 'compute' && event === 'data' && socket.remoteAddress !== undefined && ++seen === nth)
     setTimeout(die, Math.random() * workMs);
-  return watched.emit.call(this, event, ...given);
-};
+  return emit(event, ...given);
+});
+
+/** Replaces a method by one that gets the object, the method as it was, and what it is called with. */
+function wrap(object, name, instead) {
+  const method = object[name];
+  object[name] = function (...given) {
+    return instead(this, method.bind(this), given);
+  };
+}
 
 const { open, rename } = fs;
 fs.open = async (path, ...given) => {
   const file = await open(path, ...given);
   if (phase === 'write' && String(path).endsWith('.commit.tmp') && ++seen === nth) {
-    const whole = { write: file.write };
-    file.write = async (bytes) => {
-      await whole.write.call(file, bytes, 0, bytes.byteLength >> 1);
+    wrap(file, 'write', async (_, write, [bytes]) => {
+      await write(bytes, 0, bytes.byteLength >> 1);
       die();
-    };
+    });
   }
   return file;
 };

@@ -5,7 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { sha256Hex } from '../../src/base/index.ts';
+import { planHash } from '../../src/protocol/index.ts';
 import { openFileCommitStore } from '../../src/store/node/index.ts';
+import { planOf, readStudy } from '../../src/study/index.ts';
 import { bytesOf } from '../../src/tensor/index.ts';
 import { type Ended, type Running, start } from '../e2e/septum.ts';
 import type { Dice } from './mutations.ts';
@@ -150,6 +152,7 @@ const preload = ['--import', new URL('kill-at.mjs', import.meta.url).href];
 /** Runs the study in `place` with its state in `stateDir`; the dead are started again. */
 export async function runStudy(place: string, stateDir: string, death?: Death): Promise<KillOutcome> {
   const study = join(place, 'study.yaml');
+  const hash = planHash(planOf(await readStudy(study)).plan);
   const processes = new Map<string, Running>();
   const begin = (name: string, commandArguments: readonly string[], mayDie: boolean): Running => {
     const dies = mayDie && death?.first === name;
@@ -175,7 +178,7 @@ export async function runStudy(place: string, stateDir: string, death?: Death): 
   }
   const beginSite = (name: string, mayDie: boolean): Running => {
     const data = join(place, readdirSync(place).find((entry) => entry.startsWith(name)) ?? '');
-    const own = ['--name', name, '--study', study, '--data', data, '--state', join(stateDir, name)];
+    const own = ['--name', name, '--study', study, '--data', data, '--state', join(stateDir, name), '--approve', hash];
     return begin(name, ['site', '--server', url, ...own], mayDie);
   };
   for (const name of sites) beginSite(name, true);

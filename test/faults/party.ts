@@ -7,7 +7,12 @@ import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { type ServerEvent, StudyServer } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent } from '../../src/site/index.ts';
-import { type ActivationStore, type CommitStore, createMemoryActivationStore } from '../../src/store/index.ts';
+import {
+  type ActivationStore,
+  type CommitStore,
+  createMemoryActivationStore,
+  type Ledger,
+} from '../../src/store/index.ts';
 import { bytesOf, type Tensor } from '../../src/tensor/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
 import { type OrderEntry, type planStudy, secretSeedOf } from '../harness/study.ts';
@@ -43,6 +48,8 @@ export interface PartySettings {
   readonly log?: OrderEntry[];
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
+  /** A site's. */
+  readonly ledger?: Ledger;
 }
 
 /** Waits between attempts are cut short; what time it is stays true. */
@@ -121,6 +128,7 @@ export async function takePart(
     timeoutMs = 30_000,
     placement = 'inline',
     commits,
+    ledger,
   }: PartySettings = {},
   onEvent: (event: SiteEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -139,6 +147,7 @@ export async function takePart(
       timeoutMs,
       secretSeed: secretSeedOf(index),
       commits,
+      ledger,
       onEvent: (event) => {
         if (event.kind === 'lost' || event.kind === 'connected') count(tally, `${event.kind} ${event.code}`.trimEnd());
         onEvent(event);

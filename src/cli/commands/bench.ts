@@ -51,7 +51,7 @@ export function addBench(program: Command): void {
     .option('--server-threads <n>', 'threads of the server’s engine (default: all cores)', wholeNumber(1, 1024))
     .addOption(providerOption())
     .option('--tls', 'with TLS (not in this version)')
-    .option('--ledger', 'with the ledger (not in this version)')
+    .option('--ledger', 'each site keeps its ledger of what leaves')
     .option('--commits', 'with a commit at every step (not in this version)')
     .option(
       '--profile [file]',

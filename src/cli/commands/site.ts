@@ -8,6 +8,7 @@ export interface SiteFlags {
   readonly study: string;
   readonly data: string;
   readonly state?: string;
+  readonly approve?: string;
   readonly seed?: number;
   readonly sites?: number;
   readonly threads?: number;
@@ -16,6 +17,7 @@ export interface SiteFlags {
   readonly skipBad?: number;
   readonly manifest?: string;
   readonly handOver?: string;
+  readonly ledger?: string;
   readonly timeSteps?: number[];
   readonly profileTo?: string;
   readonly profileSteps?: number[];
@@ -27,13 +29,17 @@ export function addSite(program: Command): void {
     .command('site')
     .summary('a hospital’s side of a study')
     .description(
-      'Takes part in a study with the records of this site. Sites cannot be enrolled in this version, so the server must be on this machine (loopback).',
+      'Takes part in a study with the records of this site, once its operator has approved the plan. Sites cannot be enrolled in this version, so the server must be on this machine (loopback).',
     )
     .requiredOption('--server <url>', 'the server’s address, like ws://127.0.0.1:7700')
     .requiredOption('--name <site>', 'this site’s name in the study')
     .requiredOption('--study <file>', 'the study file, the same as the server’s')
     .requiredOption('--data <path>', 'folder or file with this site’s records')
-    .option('--state <folder>', 'where the site keeps commits and its model (default: nowhere)')
+    .option(
+      '--state <folder>',
+      'where the site keeps commits, its model and the ledger of what left (default: nowhere)',
+    )
+    .option('--approve <hash>', 'approves the plan of this hash (septum study show says it) instead of asking')
     .option('--seed <n>', 'seed, where the server has another than the study file', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, where the server has another', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: 1)', wholeNumber(1, 1024))
@@ -42,6 +48,7 @@ export function addSite(program: Command): void {
     .option('--skip-bad <n>', 'go on although up to N records are bad, and say which', wholeNumber(0))
     .addOption(new Option('--manifest <file>').hideHelp())
     .addOption(new Option('--hand-over <folder>').hideHelp())
+    .addOption(new Option('--ledger <folder>').hideHelp())
     .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
     .addOption(new Option('--profile-to <folder>').hideHelp())
     .addOption(new Option('--profile-steps <from:to>').hideHelp().argParser(ratio))

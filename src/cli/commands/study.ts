@@ -1,4 +1,5 @@
 import { Argument, type Command, Option } from 'commander';
+import { wholeNumber } from '../options.ts';
 
 export interface StudyNewFlags {
   readonly method?: string;
@@ -10,11 +11,16 @@ export interface StudyCheckFlags {
   readonly json?: true;
 }
 
+export interface StudyShowFlags {
+  readonly seed?: number;
+  readonly sites?: number;
+}
+
 export function addStudy(program: Command): void {
   const study = program
     .command('study')
-    .summary('write and check study files')
-    .description('Writes and checks study files.');
+    .summary('write, check and show study files')
+    .description('Writes, checks and shows study files.');
   study
     .command('new')
     .description('Writes a study file to start from, with comments.')
@@ -36,5 +42,16 @@ export function addStudy(program: Command): void {
     .action(async (file: string, flags: StudyCheckFlags) => {
       const { checkStudyFile } = await import('../study.ts');
       process.exitCode = await checkStudyFile(file, flags);
+    });
+  study
+    .command('show')
+    .description('Says in plain words what a study’s plan has a site send and learn, with the plan’s hash to approve.')
+    .argument('<file>', 'the study file')
+    .option('--seed <n>', 'seed, where the server has another than the study file', wholeNumber(0, 2 ** 32 - 1))
+    .option('--sites <n>', 'number of sites, where the server has another', wholeNumber(1, 10_000))
+    .addHelpText('after', '\nExample:\n  septum study show study.yaml')
+    .action(async (file: string, flags: StudyShowFlags) => {
+      const { showStudyFile } = await import('../study.ts');
+      process.exitCode = await showStudyFile(file, flags);
     });
 }

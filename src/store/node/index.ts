@@ -5,5 +5,8 @@ export {
   type FileActivationStoreOptions,
 } from './file-activation-store.ts';
 export { openFileCommitStore } from './file-commit-store.ts';
+export { openFileLedger, type FileLedgerOptions } from './file-ledger.ts';
 export { openFileLog, readFileLog, type FileLogOptions } from './file-log.ts';
 export { openKeyFile, readPrivateFile, writePrivateFile, type SigningKey } from './key-file.ts';
+export type { RecordedEntry } from './ledger-chain.ts';
+export { readLedger, verifyLedger, type LedgerCheck } from './verify-ledger.ts';

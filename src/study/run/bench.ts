@@ -22,6 +22,8 @@ export interface BenchOptions extends BenchSettings {
   readonly serverThreads?: number | undefined;
   /** What computes, at the server and at the sites; default `cpu`. */
   readonly provider?: Provider | undefined;
+  /** Whether each site keeps a ledger. Default false. */
+  readonly ledger?: boolean | undefined;
   /** Where to write a Chrome trace of steps. Recording slows them down. */
   readonly profileFile?: string | undefined;
   readonly signal: AbortSignal;
@@ -79,7 +81,14 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       stateDir: folder,
       secret: join(folder, 'secret'),
       serverArguments: [...extra, ...(serverThreads === undefined ? [] : ['--threads', String(serverThreads)])],
-      siteArguments: () => [...extra, '--data', '-', '--random-records', String(total * batch)],
+      siteArguments: (site) => [
+        ...extra,
+        '--data',
+        '-',
+        '--random-records',
+        String(total * batch),
+        ...(options.ledger === true ? ['--ledger', join(folder, 'ledgers', site)] : []),
+      ],
       timeoutMs: 60_000,
       profile,
       signal,

@@ -1,3 +1,4 @@
+export { isApproved, rememberApproved } from './approved-plans.ts';
 export { collectAtOnce } from './collector.ts';
 export { hasParent, underParent } from './child.ts';
 export { demoStudy } from './demo-study.ts';
@@ -6,6 +7,7 @@ export type { Failure, Report, ServerFigures, SiteFigures } from './reports.ts';
 export { type RunEvent, type RunOptions, type RunResult, runStudy } from './run-study.ts';
 export { serveToFolder } from './serve-to-folder.ts';
 export { serveStudy, type ServeOptions } from './serve-study.ts';
+export { ledgerFolder, openSiteLedger, siteKeyFile } from './site-ledger.ts';
 export { leaveModel, takePart, type TakePartOptions } from './take-part.ts';
 export { versions } from './versions.ts';
 export { type BenchOptions, measureUncut, splitSpeed, type SplitSpeed, type StepParts } from './bench.ts';

@@ -10,8 +10,9 @@ import { listRecords, openSiteData } from '../../data/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import { SiteAgent, type SiteEvent, type SiteResult } from '../../site/index.ts';
-import type { Plan } from '../../protocol/index.ts';
+import { type Plan, planHash } from '../../protocol/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import type { Ledger } from '../../store/index.ts';
 import { openFileCommitStore, readPrivateFile, writePrivateFile } from '../../store/node/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
 import { writeModelFolder } from '../model-folder.ts';
@@ -20,6 +21,7 @@ import { Closing } from './closing.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import { randomData } from './random-data.ts';
 import type { Recorder } from '../profile/index.ts';
+import { recordedSession } from './site-ledger.ts';
 import type { StepTimer } from './step-times.ts';
 import { versions } from './versions.ts';
 
@@ -44,6 +46,8 @@ export interface TakePartOptions extends EngineChoice {
   readonly skipBad?: number | undefined;
   /** Where the site keeps its commits (commits/); without it it keeps none. */
   readonly stateDir?: string | undefined;
+  /** Records every message before it leaves. */
+  readonly ledger?: Ledger | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onEngine?: (info: EngineInfo) => void;
@@ -100,6 +104,7 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     timeoutMs: options.timeoutMs,
     secretSeed: await ownSecret(plan, site, stateDir),
     commits: commits && (recorder?.watchCommits(commits) ?? commits),
+    ledger: options.ledger,
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();
@@ -108,7 +113,8 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
       onEvent?.(event);
     },
   });
-  return agent.run();
+  const about = { study: plan.study, plan: planHash(plan), site, server: url };
+  return recordedSession(options.ledger, about, () => agent.run());
 }
 
 /**

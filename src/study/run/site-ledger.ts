@@ -1,0 +1,45 @@
+// The ledger of a site's folder, and what of a session goes into it beside the messages.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, DataError, messageOf } from '../../base/index.ts';
+import type { Ledger } from '../../store/index.ts';
+import { openFileLedger, openKeyFile } from '../../store/node/index.ts';
+
+/** Where a site's folder has its ledger and its key. */
+export const ledgerFolder = (stateDir: string): string => join(stateDir, 'ledger');
+export const siteKeyFile = (stateDir: string): string => join(stateDir, 'site.key');
+
+/** Opens the ledger of a site's folder, and makes folder, key and ledger where they are not there. Throws DataError `bad-file`. */
+export async function openSiteLedger(stateDir: string): Promise<Ledger> {
+  try {
+    await mkdir(stateDir, { recursive: true });
+  } catch (cause) {
+    throw new DataError('bad-file', `${stateDir}: cannot make the folder: ${messageOf(cause)}`, { cause });
+  }
+  return openFileLedger(ledgerFolder(stateDir), await openKeyFile(siteKeyFile(stateDir)));
+}
+
+/** Runs a session with its begin and its end in the ledger, if there is one. */
+export async function recordedSession<T>(
+  ledger: Ledger | undefined,
+  about: { readonly study: string; readonly plan: string; readonly site: string; readonly server: string },
+  run: () => Promise<T>,
+): Promise<T> {
+  if (!ledger) return run();
+  const close = async (reason: string): Promise<void> => {
+    ledger.append({ what: 'session-closed', study: about.study, reason });
+    await ledger.sync();
+  };
+  ledger.append({ what: 'session-opened', ...about });
+  let result: T;
+  try {
+    result = await run();
+  } catch (error) {
+    // Where the ledger cannot be written, that is what ended the session, and what is thrown.
+    await close(codeOf(error));
+    throw error;
+  }
+  await close('finished');
+  return result;
+}
