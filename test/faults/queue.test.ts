@@ -2,7 +2,6 @@
 // came to be, the log alone gives the bits.
 
 import { describe, expect, test } from 'vitest';
-import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { disciplines } from '../../src/protocol/index.ts';
 import {
@@ -15,7 +14,7 @@ import {
 import { expectSameBits } from '../equivalence/bits.ts';
 import { planStudy, runInMemory, secretSeedOf } from '../harness/study.ts';
 import { trainReference } from '../reference/index.ts';
-import { hastyClock, serve, takePart } from './party.ts';
+import { fastClock, hastyClock, serve, takePart } from './party.ts';
 
 const counts = [40, 30, 30];
 const choices = { when: 'buffered', order: 'arrival', segments: 'private' } as const;
@@ -92,6 +91,30 @@ describe.each(disciplines)('with the discipline %s', (discipline) => {
     expect(before.filter((site) => site === 2).length).toBe(1);
     expect(all.filter((site) => site === 2).length).toBe(6);
   });
+});
+
+test('a site that stays away ends the study, but not before the others have made their steps', async () => {
+  const planned = planStudy({ counts, choices, training: { batch: 5, epochs: 2, windowSteps: 3 } });
+  const speed = 20;
+  const settings = { clock: fastClock(speed), timeoutMs: 2000 * speed };
+  const listener = createMemoryListener();
+  const order: number[] = [];
+  const gone = new AbortController();
+  const caught = (error: unknown) => error;
+  const server = serve(planned, listener, settings, (event) => {
+    if (event.kind === 'step') order.push(event.report.siteLosses[0]!.site);
+  }).catch(caught);
+  const connect = () => listener.connect();
+  const onEvent = (event: { kind: string }) => {
+    if (event.kind === 'step') gone.abort(new Error('gone'));
+  };
+  const sites = [0, 1].map((site) => takePart(planned, site, connect, settings).catch(caught));
+  const c = takePart(planned, 2, connect, { ...settings, signal: gone.signal }, onEvent).catch(caught);
+  expect(await server).toMatchObject({ name: 'TimeoutError', message: expect.stringMatching(/^site C is lost/) });
+  expect(await c).toMatchObject({ message: 'gone' });
+  for (const site of sites) expect(await site).toMatchObject({ code: 'refused-by-peer' });
+  expect(order.filter((site) => site === 0).length).toBe(8);
+  expect(order.filter((site) => site === 1).length).toBe(6);
 });
 
 test.each(['private', 'average'] as const)(
