@@ -139,7 +139,7 @@ async function measureDelays() {
   const heads = ['', 'W = 1', 'W = 2', 'W = 4', 'W = 8'];
   return [
     '### Over long ways',
-    `The synthetic records again, each message ${wayMs} ms under way: server steps in the time of one with W = 1, which is \`live\`. An epoch has 45 steps, and the window is empty at its end.`,
+    `The synthetic records again, each message ${wayMs} ms under way: server steps in the time of one with W = 1, which is \`live\`. An epoch has 44 or 45 steps, and the window is empty at its end.`,
     [row(heads), row(heads.map(() => '---')), ...rows.map(row)].join('\n'),
   ].join('\n\n');
 }
