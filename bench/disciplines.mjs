@@ -5,7 +5,8 @@
 //   node bench/disciplines.mjs [--seeds 5] [--epochs 60] [--lipids direct-ldl.csv] [--write docs]
 //
 // Without `--lipids` only synthetic records are used. Before each step of the queue the sites get the time to do all that their windows
-// let them, as where the trunk is what takes the time: else there is nothing for a discipline to choose from.
+// let them, as where the trunk is what takes the time: else there is nothing for a discipline to choose from. A last table has the time of
+// a step against the window where messages are under way for 25 ms, as if the sites were far away.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import { StudyServer } from '../dist/server/index.js';
 import { SiteAgent } from '../dist/site/index.js';
 import { dealStudy, parseStudy, planOf } from '../dist/study/index.js';
 import { createMemoryListener } from '../dist/transport/index.js';
+import { delayed } from './parts/delayed.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -72,6 +74,8 @@ for (const source of sources) {
   sections.push(await measure(source));
   process.stdout.write(`${sections.at(-1)}\n\n`);
 }
+sections.push(await measureDelays());
+process.stdout.write(`${sections.at(-1)}\n`);
 if (values.write !== undefined) {
   const file = join(values.write, 'BUFFERED.md');
   const page = readFileSync(file, 'utf8');
@@ -90,7 +94,10 @@ async function measure({ name, about, data, path }) {
   for (const variant of variants) {
     const runs = [];
     for (const seed of seeds) {
-      const outcome = await run(studyText(variant, data, seed), path);
+      const outcome = await run(studyText(variant, { data, seed, epochs: values.epochs }), {
+        path,
+        pause: sitesCatchUp,
+      });
       counts ??= outcome.counts;
       runs.push(outcome);
       process.stderr.write(`${name}, ${variant.name}, seed ${seed}: RMSE ${outcome.rmse[0].toFixed(2)}\n`);
@@ -109,21 +116,49 @@ async function measure({ name, about, data, path }) {
   ].join('\n\n');
 }
 
-function studyText({ method, training }, data, seed) {
+/** Time of a step over long ways, against the window. */
+async function measureDelays() {
+  const wayMs = 25;
+  const orders = [
+    ['union, private', ', order: union'],
+    ['union, mirrored', ', order: union, segments: mirrored'],
+    ['arrival, private', ''],
+  ];
+  const rows = [];
+  for (const [name, choices] of orders) {
+    const cells = [];
+    for (const windowSteps of [1, 2, 4, 8]) {
+      const variant = { method: 'queue', choices, training: `windowSteps: ${windowSteps}` };
+      const text = studyText(variant, { data: sources[0].data, seed: 1, epochs: 2 });
+      const { stepMs } = await run(text, { path: '', wayMs });
+      process.stderr.write(`${name}, W = ${windowSteps}: ${stepMs.toFixed(1)} ms\n`);
+      cells.push(stepMs);
+    }
+    rows.push([name, ...cells.map((stepMs) => (cells[0] / stepMs).toFixed(1))]);
+  }
+  const heads = ['', 'W = 1', 'W = 2', 'W = 4', 'W = 8'];
+  return [
+    '### Over long ways',
+    `The synthetic records again, each message ${wayMs} ms under way: server steps in the time of one with W = 1, which is \`live\`. An epoch has 44 or 45 steps, and the window is empty at its end.`,
+    [row(heads), row(heads.map(() => '---')), ...rows.map(row)].join('\n'),
+  ].join('\n\n');
+}
+
+function studyText({ method, choices = '', training }, { data, seed, epochs }) {
   return `study: disciplines
 seed: ${seed}
 method: ${method}
-choices: { labels: server }
+choices: { labels: server${choices} }
 sites: { ratio: [${ratio.join(', ')}] }
 network: { name: lipid-mlp }
 training:
-  { batch: 32, epochs: ${values.epochs}, learningRate: 0.003, optimizer: { kind: adam }, schedule: { kind: cosine }${training === undefined ? '' : `, ${training}`} }
+  { batch: 32, epochs: ${epochs}, learningRate: 0.003, optimizer: { kind: adam }, schedule: { kind: cosine }${training === undefined ? '' : `, ${training}`} }
 data: ${data.replace('SEED', seed)}
 `;
 }
 
 /** A whole study in this process. */
-async function run(text, path) {
+async function run(text, { path, pause = async () => undefined, wayMs = 0 }) {
   const study = parseStudy(text, 'disciplines.yaml');
   const { plan, study: compiled } = planOf(study);
   const listing = await listRecords(study.data, path, { seed: plan.seed });
@@ -140,15 +175,19 @@ async function run(text, path) {
     if (event.kind === 'step') steps.push(event.report);
   };
   try {
-    const server = new StudyServer({ ...shared, engine: engines[0], listener, onEvent, logOrder: sitesCatchUp });
+    const server = new StudyServer({ ...shared, engine: engines[0], listener, onEvent, logOrder: pause });
     const sites = plan.sites.map((_, index) => {
-      const connect = () => listener.connect();
+      const connect = async () => {
+        const connection = await listener.connect();
+        return wayMs > 0 ? delayed(connection, wayMs) : connection;
+      };
       return new SiteAgent({ ...shared, index, data: data[index], engine: engines[index + 1], connect });
     });
-    const [{ test }] = await Promise.all([server.run(), ...sites.map((site) => site.run())]);
+    const [{ test, trainSeconds }] = await Promise.all([server.run(), ...sites.map((site) => site.run())]);
     return {
       counts: data.map(({ parts }) => parts.train.count),
       rmse: [test.overall, ...plan.sites.map((site) => test.sites[site])].map((metrics) => metrics.rmse),
+      stepMs: (1000 * trainSeconds) / steps.length,
       firstHalf: firstHalf(steps, plan.training.epochs),
       waited: mean(steps.map(({ staleness }) => staleness?.waitedSteps ?? 0)),
     };

@@ -113,6 +113,7 @@ function* trainingEpoch(
   const { order, segments } = plan.choices;
   const batches = schedule.batches(site, epoch);
   const window = windowOf(plan);
+  const inFlight: StepPiece[][] = [];
   if (order === 'union') {
     const byStep = new Map(batches.map((batch) => [batch.step, batch]));
     const lag = segments === 'mirrored' ? stepsSumsLag(window) : 0;
@@ -120,11 +121,15 @@ function* trainingEpoch(
       if (round.toStep <= firstStep) continue;
       for (const { kind, step } of windowed(Math.max(round.fromStep, firstStep), round.toStep, window, lag)) {
         const batch = byStep.get(step);
-        const [place, sumPlace] = window > 1 ? [2 * step, 2 * (step + lag) + 1] : [];
-        if (batch && kind === 'forward')
-          yield* forward(plan, lines, { epoch, batch, first: schedule.firstOfStep(epoch, step, site), place });
+        const place = window > 1 ? 2 * step : undefined;
+        const sumPlace = window > 1 ? 2 * (step + lag) + 1 : undefined;
+        if (batch && kind === 'forward') {
+          const pieces = piecesOfStep(plan, epoch, batch, { first: schedule.firstOfStep(epoch, step, site), place });
+          inFlight.push(pieces);
+          yield* forward(lines, pieces);
+        }
         if (batch && kind === 'backward') {
-          yield* backward(plan, lines, { epoch, batch, first: schedule.firstOfStep(epoch, step, site), place });
+          yield* backward(plan, lines, inFlight.shift());
           if (segments === 'mirrored')
             yield lines.gradients('up', 'parameter-gradient', epoch, step, segmentsOf(plan), {
               batch,
@@ -152,9 +157,13 @@ function* trainingEpoch(
     }
   } else if (order === 'arrival') {
     for (const { kind, step } of windowed(0, batches.length, window, 0)) {
-      const about = { epoch, batch: batches[step] as Batch, place: window > 1 ? 2 * step : undefined };
-      if (kind === 'forward') yield* forward(plan, lines, about);
-      if (kind === 'backward') yield* backward(plan, lines, about);
+      if (kind === 'forward') {
+        const place = window > 1 ? 2 * step : undefined;
+        const pieces = piecesOfStep(plan, epoch, batches[step] as Batch, { place });
+        inFlight.push(pieces);
+        yield* forward(lines, pieces);
+      }
+      if (kind === 'backward') yield* backward(plan, lines, inFlight.shift());
     }
     if (segments === 'average') yield* average(plan, lines, epoch, 0);
   } else {
@@ -167,45 +176,50 @@ function* trainingEpoch(
   }
 }
 
-/** A site's batch in a server step. */
-interface InStep {
-  readonly epoch: number;
-  readonly batch: Batch;
-  /** Records of the server step before the batch's. */
-  readonly first?: number;
-  readonly place?: number | undefined;
-}
+/** What the messages of one piece of a site's batch are about. */
+type StepPiece = Pick<Exchange, 'epoch' | 'step' | 'chunk' | 'batch' | 'place'> & {
+  readonly records: NonNullable<Exchange['records']>;
+};
 
 function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): Generator<Exchange> {
-  yield* forward(plan, lines, { epoch, batch });
-  yield* backward(plan, lines, { epoch, batch });
+  const pieces = piecesOfStep(plan, epoch, batch, {});
+  yield* forward(lines, pieces);
+  yield* backward(plan, lines, pieces);
 }
 
 /** A batch's activations go up. */
-function* forward(plan: Plan, lines: Lines, of: InStep): Generator<Exchange> {
-  for (const { count, ...about } of piecesOfStep(plan, of)) yield lines.activations(0, count, about);
+function* forward(lines: Lines, pieces: readonly StepPiece[]): Generator<Exchange> {
+  for (const piece of pieces) yield lines.activations(0, piece.records.count, piece);
 }
 
 /** What comes of them comes down: the cut gradient, with the labels at the site by way of the trunk's output. */
-function* backward(plan: Plan, lines: Lines, of: InStep): Generator<Exchange> {
+function* backward(plan: Plan, lines: Lines, pieces: readonly StepPiece[] = []): Generator<Exchange> {
   const uShape = plan.choices.labels === 'site';
-  for (const { count, ...about } of piecesOfStep(plan, of)) {
+  for (const piece of pieces) {
+    const { epoch, step, chunk, records, batch, place } = piece;
     if (uShape) {
-      const tensors = lines.trunkOutput(count);
-      yield lines.line('down', 'trunk-output', { ...about, scalars: 1, tensors });
-      yield lines.line('up', 'output-gradient', { ...about, tensors });
+      const tensors = lines.trunkOutput(records.count);
+      yield lines.line('down', 'trunk-output', { ...piece, scalars: 1, tensors });
+      yield lines.line('up', 'output-gradient', { ...piece, tensors });
     }
-    yield lines.line('down', 'cut-gradient', { ...about, scalars: uShape ? 0 : 1, tensors: lines.cut(count) });
+    const scalars = uShape ? 0 : 1;
+    const tensors = lines.cut(records.count);
+    yield lines.line('down', 'cut-gradient', { epoch, step, chunk, records, batch, place, scalars, tensors });
   }
 }
 
-/** What the lines of a step's batch are about: with the labels at the site, where the whole batch goes at once, one piece. */
-function piecesOfStep(plan: Plan, { epoch, batch, first = 0, place }: InStep) {
-  const uShape = plan.choices.labels === 'site';
-  const pieces = uShape ? [{ from: 0, count: batch.count }] : piecesOf(plan, first, batch.count);
+/** A batch's pieces; with the labels at the site the whole batch goes at once. `first`: records of the server step before the batch's. */
+function piecesOfStep(
+  plan: Plan,
+  epoch: number,
+  batch: Batch,
+  { first = 0, place }: { readonly first?: number; readonly place?: number | undefined },
+): StepPiece[] {
+  const whole = plan.choices.labels === 'site';
+  const pieces = whole ? [{ from: 0, count: batch.count }] : piecesOf(plan, first, batch.count);
   return pieces.map(({ from, count }, chunk) => {
     const records = { from: batch.from + from, count };
-    return { count, epoch, step: batch.step, chunk, records, batch, ...(uShape ? {} : { place }) };
+    return { epoch, step: batch.step, chunk, records, batch, place };
   });
 }
 

@@ -295,3 +295,65 @@ describe('a session', () => {
     expect(site.session.position).toBe(0);
   });
 });
+
+describe('a server whose site has a window of three steps', () => {
+  const plan = planOf({ when: 'buffered', segments: 'private' }, { windowSteps: 3, batch: 2 });
+
+  /** Both at the start of training. */
+  function start(): readonly [Side, Side] {
+    const sides = [new Side('site', plan), new Side('server', plan)] as const;
+    advance(...sides, ({ batch }) => batch !== undefined);
+    return sides;
+  }
+
+  it('answers each step as it is made, though what comes between in the script is under way', () => {
+    const [site, server] = start();
+    for (let step = 0; step < 3; step++) server.accept(site.compose());
+    const answers = [server.compose(), server.compose(), server.compose()];
+    expect(answers.map(({ kind, step, sequence }) => [kind, step, sequence])).toEqual([
+      ['cut-gradient', 0, 5],
+      ['cut-gradient', 1, 7],
+      ['cut-gradient', 2, 9],
+    ]);
+    expect(server.session.mayCompose).toBe(false);
+    // The site takes them one by one, and sends a batch after each.
+    for (const [index, answer] of answers.entries()) {
+      site.accept(answer);
+      const sent = site.compose();
+      expect([sent.kind, sent.step]).toEqual(['activations', index + 3]);
+      server.accept(sent);
+    }
+    expect(server.session.position).toBe(site.session.position);
+  });
+
+  it('does not answer a step whose batch is not there, and takes no batch beyond the window', () => {
+    const [site, server] = start();
+    const [first, second, third] = [site.compose(), site.compose(), site.compose()];
+    expect(server.session.mayCompose).toBe(false);
+    server.accept(first);
+    const answer = server.compose();
+    expect(server.session.mayCompose).toBe(false);
+    server.accept(second);
+    site.accept(answer);
+    const fourth = site.compose();
+    server.accept(third);
+    server.accept(fourth);
+    // The site may not send the fifth: it has not had the second answer. Nor would the server take it.
+    expect(site.session.mayCompose).toBe(false);
+    const fifth = { ...fourth, sequence: fourth.sequence + 2, step: fourth.step + 1 };
+    expect(() => server.session.accept(fifth)).toThrow(expect.objectContaining({ code: 'out-of-order' }));
+  });
+
+  it('keeps an answer that it sent ahead until the site shows that it has it', () => {
+    const [site, server] = start();
+    for (let step = 0; step < 3; step++) server.accept(site.compose());
+    const [first, second] = [server.compose(), server.compose()];
+    site.accept(first);
+    server.accept(site.compose());
+    expect(server.session.resendFrom(site.session.position)).toEqual([second]);
+    // The other way: the site knows that its first batch arrived, and of the others nothing.
+    const third = site.session.resendFrom(4);
+    expect(third.map(({ step }) => step)).toEqual([2, 3]);
+    expect(() => site.session.resendFrom(2)).toThrow(expect.objectContaining({ code: 'out-of-order' }));
+  });
+});

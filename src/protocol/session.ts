@@ -46,7 +46,8 @@ export class Session {
 
   /** The line that this side may send, or undefined while it must wait for one. */
   get sendable(): Exchange | undefined {
-    return this.#outgoing?.line;
+    const place = this.#placeToSend;
+    return place === undefined ? undefined : this.#line(place);
   }
 
   /** Whether there is a line that this side may send. */
@@ -71,7 +72,9 @@ export class Session {
 
   /** The next message to send, and the cursor moves on. The values must fit the line: that is the caller's contract. */
   compose(kind: MessageKind, values: Values = {}): Message {
-    const { line, sequence } = this.#outgoing ?? { line: undefined, sequence: 0 };
+    const place = this.#placeToSend;
+    const line = place === undefined ? undefined : this.#line(place);
+    const sequence = this.#position + (place ?? 0);
     if (line?.kind !== kind) throw defect(`the script expects ${describe(line ?? this.expected)}, not to send ${kind}`);
     const tensors = line.tensors.map((spec) => {
       const value = values.tensors?.[spec.name];
@@ -96,8 +99,8 @@ export class Session {
       digest: values.digest ?? '',
     });
     this.#unconfirmed.push({ sent: composed, line });
-    this.#sentAhead.add(sequence);
-    this.#advance();
+    if (place === 0) this.#advance();
+    else this.#sentAhead.add(sequence);
     return composed;
   }
 
@@ -144,8 +147,6 @@ export class Session {
       throw new ProtocolError('bad-field', `${line.kind}: the tensors do not have the checksum that they came with`);
     inspect?.(received);
     this.#forget(line);
-    this.#position += 1;
-    this.#ahead.shift();
     this.#advance();
     return line;
   }
@@ -186,39 +187,41 @@ export class Session {
     return this.#ahead[place];
   }
 
-  /** The first line that this side has not sent, if it may: the server may before the peer's lines that are for a later place. */
-  get #outgoing(): { readonly line: Exchange; readonly sequence: number } | undefined {
-    const waiting: number[] = [];
+  /**
+   * How many lines after the next the first line is that this side has not sent, if it may: the server may before lines of the peer's that
+   * are for a later place.
+   */
+  get #placeToSend(): number | undefined {
+    if (this.expected?.direction === this.#outbound) return 0;
+    if (this.#outbound === 'up') return undefined;
+    let earliest = Number.POSITIVE_INFINITY;
     for (let place = 0; ; place++) {
-      const sequence = this.#position + place;
       const line = this.#line(place);
-      if (line?.direction !== this.#outbound) {
-        if (line?.place === undefined || this.#outbound === 'up') return undefined;
-        waiting.push(line.place);
-      } else if (!this.#sentAhead.has(sequence)) {
-        const { place: own } = line;
-        const may = waiting.every((later) => own !== undefined && later > own);
-        return may ? { line, sequence } : undefined;
-      }
+      if (line?.place === undefined) return undefined;
+      if (line.direction !== this.#outbound) earliest = Math.min(earliest, line.place);
+      else if (!this.#sentAhead.has(this.#position + place)) return line.place < earliest ? place : undefined;
     }
   }
 
   /** Forgets what the peer shows that it has by sending the next line: all before it, but of a line with a place only what that comes of. */
   #forget({ direction, place }: Exchange): void {
+    if (place === undefined) {
+      this.#unconfirmed = [];
+      return;
+    }
     const arrived = this.#unconfirmed.findLastIndex(
       ({ sent, line }) =>
-        sent.sequence < this.#position &&
-        (direction === 'up' || place === undefined || line.place === undefined || line.place <= place),
+        sent.sequence < this.#position && (direction === 'up' || line.place === undefined || line.place <= place),
     );
     this.#unconfirmed.splice(0, arrived + 1);
   }
 
-  /** Moves the cursor past what was sent. */
+  /** The next line has passed, and with it what was sent ahead right after it. */
   #advance(): void {
-    while (this.#sentAhead.delete(this.#position)) {
+    do {
       this.#position += 1;
       this.#ahead.shift();
-    }
+    } while (this.#sentAhead.delete(this.#position));
   }
 }
 

@@ -9,6 +9,28 @@ const read = (path: string): string => readFileSync(path, 'utf8');
 const metricsOf = (out: string): MetricsFile => JSON.parse(read(join(out, 'metrics.json'))) as MetricsFile;
 
 describe('septum run', () => {
+  it('with method queue logs the order of the steps, and how old each batch was', { timeout: 120_000 }, async () => {
+    const place = folder();
+    const out = join(place, 'out');
+    expect((await septum(['run', lipidStudy(place, { epochs: 2, method: 'queue' }), '--out', out])).code).toBe(0);
+    const entriesOf = (file: string) =>
+      read(join(out, file))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const steps = entriesOf('log.jsonl').filter(({ event }) => event === 'step');
+    expect(steps.length).toBeGreaterThanOrEqual(2 * 8);
+    expect(entriesOf('order.jsonl')).toEqual(
+      steps.map(({ epoch, step, siteLosses }) => ({ epoch, step, site: (siteLosses as { site: number }[])[0]?.site })),
+    );
+    for (const { staleness } of steps) {
+      const { waitedSteps, updatesBehind } = staleness as { waitedSteps: number; updatesBehind: number };
+      expect(waitedSteps).toBeGreaterThanOrEqual(0);
+      expect(updatesBehind).toBeLessThan(4);
+    }
+    expect(Object.keys(metricsOf(out).splits.test?.sites ?? {})).toEqual(['site-1', 'site-2', 'site-3']);
+  });
+
   it('leaves all that it promises, and twice the same', { timeout: 120_000 }, async () => {
     const place = folder();
     const study = lipidStudy(place);
