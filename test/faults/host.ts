@@ -1,12 +1,22 @@
 // The program of a child process that hosts parties of studies, so that what they hold in memory is theirs alone. It obeys its parent's
 // words over the channel and ends with it.
 
-import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
+import { connectWebSocket, type ListenOptions, listenWebSocket } from '../../src/transport/node/index.ts';
 import { planStudy, type TestStudy } from '../harness/study.ts';
-import { hastyClock, type Outcome, serve, takePart, toldError } from './party.ts';
+import { count, fastClock, hastyClock, type Outcome, serve, takePart, type Tally, toldError } from './party.ts';
+
+/** What a server is told beside its study. */
+export interface ServerSetup {
+  /** Numbers only: it comes over the channel. */
+  readonly listen?: Partial<Omit<ListenOptions, 'onTurnedAway'>>;
+  /** How many times as fast its time passes. */
+  readonly speed?: number;
+  /** How long it waits for a site that is connected and says nothing, in its time. */
+  readonly silenceTimeoutMs?: number;
+}
 
 export type Order =
-  | { readonly id: number; readonly kind: 'server'; readonly study: TestStudy }
+  | ({ readonly id: number; readonly kind: 'server'; readonly study: TestStudy } & ServerSetup)
   | {
       readonly id: number;
       readonly kind: 'site';
@@ -40,9 +50,17 @@ async function obey(order: Order): Promise<void> {
     const connect = (signal: AbortSignal) => connectWebSocket(order.url, { signal });
     return tell({ id, kind: 'ended', outcome: await takePart(planned, order.index, connect, settings) });
   }
-  const listener = await listenWebSocket();
+  const turnedAway: Tally = {};
+  const listener = await listenWebSocket({
+    attemptsPerAddressMax: 1e6,
+    ...order.listen,
+    onTurnedAway: ({ times }) => count(turnedAway, 'turned away', times),
+  });
   tell({ id, kind: 'listening', url: listener.address });
-  tell({ id, kind: 'ended', outcome: await serve(planned, listener, settings) });
+  const clock = order.speed === undefined ? settings.clock : fastClock(order.speed);
+  const { speed = 1, silenceTimeoutMs } = order;
+  const outcome = await serve(planned, listener, { clock, timeoutMs: settings.timeoutMs * speed, silenceTimeoutMs });
+  tell({ id, kind: 'ended', outcome: { ...outcome, tally: { ...outcome.tally, ...turnedAway } } });
 }
 
 function tell(answer: Answer): void {

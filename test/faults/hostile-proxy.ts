@@ -37,7 +37,7 @@ export class HostileProxy {
   }
 
   static async open(serverUrl: string, injector: Injector): Promise<HostileProxy> {
-    const proxy = new HostileProxy(serverUrl, injector, await listenWebSocket());
+    const proxy = new HostileProxy(serverUrl, injector, await listenWebSocket({ attemptsPerAddressMax: 1e6 }));
     void proxy.#accept();
     return proxy;
   }

@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import type { TestStudy } from '../harness/study.ts';
-import type { Answer, Order } from './host.ts';
+import type { Answer, Order, ServerSetup } from './host.ts';
 import type { Outcome } from './party.ts';
 
 type Unnumbered<O> = O extends Order ? Omit<O, 'id'> : never;
@@ -51,10 +51,13 @@ export class Host {
   }
 
   /** Starts a study's server. */
-  async server(study: TestStudy): Promise<{ readonly url: string; readonly ended: Promise<Outcome> }> {
+  async server(
+    study: TestStudy,
+    setup: ServerSetup = {},
+  ): Promise<{ readonly url: string; readonly ended: Promise<Outcome> }> {
     let listening: (url: string) => void = () => undefined;
     const url = new Promise<string>((resolve) => (listening = resolve));
-    const ended = this.#order({ kind: 'server', study }, (answer) => {
+    const ended = this.#order({ kind: 'server', study, ...setup }, (answer) => {
       if (answer.kind === 'listening') listening(answer.url);
     }).then(outcomeOf);
     return { url: await Promise.race([url, ended.then(() => '')]), ended };
