@@ -3,6 +3,7 @@
 
 import { connectWebSocket, type ListenOptions, listenWebSocket } from '../../src/transport/node/index.ts';
 import { planStudy, type TestStudy } from '../harness/study.ts';
+import { fuzz, type FuzzOrder, type FuzzResult } from './fuzz.ts';
 import { count, fastClock, hastyClock, type Outcome, serve, takePart, type Tally, toldError } from './party.ts';
 
 /** What a server is told beside its study. */
@@ -24,11 +25,13 @@ export type Order =
       readonly index: number;
       readonly url: string;
     }
+  | ({ readonly id: number; readonly kind: 'fuzz' } & FuzzOrder)
   | { readonly id: number; readonly kind: 'memory' };
 
 export type Answer =
   | { readonly id: number; readonly kind: 'listening'; readonly url: string }
   | { readonly id: number; readonly kind: 'ended'; readonly outcome: Outcome }
+  | { readonly id: number; readonly kind: 'fuzzed'; readonly result: FuzzResult }
   | { readonly id: number; readonly kind: 'failed'; readonly error: ReturnType<typeof toldError> }
   /** Resident bytes after a collection, and the most that was seen since the last such word. */
   | { readonly id: number; readonly kind: 'memory'; readonly residentBytes: number; readonly peakBytes: number };
@@ -45,6 +48,7 @@ async function obey(order: Order): Promise<void> {
     peakBytes = 0;
     return tell({ id, kind: 'memory', residentBytes: process.memoryUsage.rss(), peakBytes: peak });
   }
+  if (order.kind === 'fuzz') return tell({ id, kind: 'fuzzed', result: await fuzz(order) });
   const planned = planStudy(order.study);
   if (order.kind === 'site') {
     const connect = (signal: AbortSignal) => connectWebSocket(order.url, { signal });

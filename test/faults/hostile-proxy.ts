@@ -1,14 +1,35 @@
 // Someone between honest sites and an honest server, over real WebSockets. It passes frames on, and where the injector says so it sends
 // a bad one first: the receiver must refuse it by a typed word and close that connection, and the site comes back.
 
-import { decodeMessage, type Message } from '../../src/protocol/index.ts';
+import { TransportError } from '../../src/base/index.ts';
+import { decodeMessage, type Message, type MessageKind } from '../../src/protocol/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
 import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
-import type { Injection, Injector } from './injector.ts';
 import type { Field } from './mutations.ts';
 
+/** A bad frame in place of an honest one. */
+export interface Injection {
+  readonly frame: Uint8Array<ArrayBuffer>;
+  readonly kind: MessageKind;
+  /** `bytes` for a frame that is no message. */
+  readonly field: Field | 'bytes';
+  readonly direction: 'up' | 'down';
+  readonly pastDecoder: boolean;
+}
+
+/** Decides what goes out in place of honest frames, and keeps the books. */
+export interface Attacker {
+  readonly injected: number;
+  /** A bad frame to send in place of this honest one, or undefined to let it pass. `without` names fields that nothing would be wrong with at the moment. */
+  choose(direction: 'up' | 'down', honest: Message, without?: readonly Field[]): Injection | undefined;
+  /** Books what became of an injection; `code` is that of the peer's refusal, or `none` when it closed without a word. */
+  refused(injection: Injection, code: string): void;
+  /** Takes an injection back that could not be sent. */
+  withdrawn(injection: Injection): void;
+}
+
 /** Bad frames for one site in a row without an honest message getting through; a site gives up after 20 failures. */
-const rowMost = 10;
+const rowMost = 15;
 
 interface Relay {
   readonly site: string;
@@ -19,8 +40,8 @@ interface Relay {
 }
 
 export class HostileProxy {
-  readonly #serverUrl: string;
-  readonly #injector: Injector;
+  readonly #connect: () => Promise<Connection>;
+  readonly #injector: Attacker;
   readonly #listener: Listener;
   /** Injections for a site since an honest message got through to it. */
   readonly #rows = new Map<string, number>();
@@ -30,16 +51,22 @@ export class HostileProxy {
   /** What went wrong in the proxy itself. */
   readonly problems: unknown[] = [];
 
-  private constructor(serverUrl: string, injector: Injector, listener: Listener) {
-    this.#serverUrl = serverUrl;
-    this.#injector = injector;
+  private constructor(listener: Listener, connect: () => Promise<Connection>, attacker: Attacker) {
     this.#listener = listener;
+    this.#connect = connect;
+    this.#injector = attacker;
   }
 
-  static async open(serverUrl: string, injector: Injector): Promise<HostileProxy> {
-    const proxy = new HostileProxy(serverUrl, injector, await listenWebSocket({ attemptsPerAddressMax: 1e6 }));
+  /** Between the sites that connect to `listener` and the server that `connect` leads to. */
+  static between(listener: Listener, connect: () => Promise<Connection>, attacker: Attacker): HostileProxy {
+    const proxy = new HostileProxy(listener, connect, attacker);
     void proxy.#accept();
     return proxy;
+  }
+
+  static async open(serverUrl: string, attacker: Attacker): Promise<HostileProxy> {
+    const listener = await listenWebSocket({ attemptsPerAddressMax: 1e6 });
+    return HostileProxy.between(listener, () => connectWebSocket(serverUrl), attacker);
   }
 
   get url(): string {
@@ -75,7 +102,7 @@ export class HostileProxy {
         if (!bad) break;
         await this.#knock(bad);
       }
-      up = await connectWebSocket(this.#serverUrl);
+      up = await this.#connect();
       await up.send([frame]);
       await this.#relay({ site: hello.site, down, up, pending: undefined }, hello);
     } finally {
@@ -87,7 +114,7 @@ export class HostileProxy {
 
   /** Sends a bad frame as the first on a connection of its own. */
   async #knock(bad: Injection): Promise<void> {
-    const connection = await connectWebSocket(this.#serverUrl);
+    const connection = await this.#connect();
     await connection.send([bad.frame]);
     this.#injector.refused(bad, codeOfRefusal(await connection.receive()));
     await connection.close();
@@ -118,8 +145,11 @@ export class HostileProxy {
       const bad = this.#choose(relay.site, direction, honest, hello);
       if (bad) {
         relay.pending = bad;
-        await to.send([bad.frame]);
-        continue;
+        if (await sent(to, bad.frame)) continue;
+        // The peer had gone before it could be attacked.
+        relay.pending = undefined;
+        this.#injector.withdrawn(bad);
+        return;
       }
       await to.send([frame]).catch(() => undefined);
       if (direction === 'down' && honest.kind !== 'welcome' && honest.kind !== 'refuse') this.#rows.set(relay.site, 0);
@@ -137,6 +167,17 @@ export class HostileProxy {
     const bad = this.#injector.choose(direction, honest, without);
     if (bad) this.#rows.set(site, row + 1);
     return bad;
+  }
+}
+
+/** Sends a frame; false when the connection had ended. */
+async function sent(connection: Connection, frame: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  try {
+    await connection.send([frame]);
+    return true;
+  } catch (error) {
+    if (error instanceof TransportError) return false;
+    throw error;
   }
 }
 

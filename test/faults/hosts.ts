@@ -4,6 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import type { TestStudy } from '../harness/study.ts';
+import type { FuzzOrder, FuzzResult } from './fuzz.ts';
 import type { Answer, Order, ServerSetup } from './host.ts';
 import type { Outcome } from './party.ts';
 
@@ -66,6 +67,13 @@ export class Host {
   /** Runs one site of a study to its end. */
   async site(study: TestStudy, index: number, url: string): Promise<Outcome> {
     return outcomeOf(await this.#order({ kind: 'site', study, index, url }));
+  }
+
+  /** Attacks studies within the process. */
+  async fuzz(order: FuzzOrder): Promise<FuzzResult> {
+    const answer = await this.#order({ kind: 'fuzz', ...order });
+    if (answer.kind === 'fuzzed') return answer.result;
+    throw new Error(answer.kind === 'failed' ? answer.error.message : answer.kind);
   }
 
   async memory(): Promise<{ readonly residentBytes: number; readonly peakBytes: number }> {
