@@ -1,7 +1,7 @@
 // The orders in which sites' batches make server steps: one epoch of each (SEMANTICS.md, "Steps, epochs, rounds").
 
 import type { Batch } from '../protocol/index.ts';
-import type { ServerSiteLink } from './site-link.ts';
+import { Arrivals } from './arrivals.ts';
 import type { Training } from './training.ts';
 
 /** Scope of a site's trunk replica. */
@@ -65,31 +65,24 @@ async function turnsEpoch(training: Training, epoch: number): Promise<void> {
   if (plan.choices.segments === 'relay') await training.sendSegmentToAll();
 }
 
-/** Whichever site's batch is there first. The order is written to a log before it is used, and the log alone determines every bit. */
+/** The sites as their batches come. The order is written to a log before it is used, and the log alone determines every bit. */
 async function arrivalEpoch(training: Training, epoch: number): Promise<void> {
   const { plan, schedule, links, logOrder } = training.options;
   const batches = links.map((_, site) => [...schedule.batches(site, epoch)]);
+  const arrivals = new Arrivals(
+    links,
+    batches.map(({ length }) => length),
+  );
   const totalSteps = schedule.scheduledSteps('server');
-  for (let done = 0; done < schedule.serverSteps; done++) {
-    const site = await firstWithMessage(links, (candidate) => (batches[candidate]?.length ?? 0) > 0);
-    const batch = batches[site]?.shift();
-    if (!batch) throw new TypeError('a site without batches was chosen');
-    const step = epoch * schedule.serverSteps + done;
+  const { serverSteps } = schedule;
+  for (let done = 0; done < serverSteps; done++) {
+    const site = await arrivals.next();
+    const batch = batches[site]?.shift() as Batch;
+    const step = epoch * serverSteps + done;
     await logOrder({ epoch, site, step });
     await training.step('', [{ site, batch }], { epoch, step, totalSteps });
   }
   if (plan.choices.segments === 'average') await training.averageSegments();
-}
-
-/** The site whose oldest unread message is the oldest of all that may go. Waits for one; a lost site is waited for last, by `receive`. */
-async function firstWithMessage(links: readonly ServerSiteLink[], mayGo: (site: number) => boolean): Promise<number> {
-  const candidates = links.map((_, site) => site).filter(mayGo);
-  for (;;) {
-    const ready = candidates.filter((site) => links[site]?.oldestArrival !== undefined);
-    const first = ready.sort((a, b) => (links[a]?.oldestArrival ?? 0) - (links[b]?.oldestArrival ?? 0))[0];
-    if (first !== undefined) return first;
-    await Promise.race(candidates.map((site) => (links[site] as ServerSiteLink).awaitMessage()));
-  }
 }
 
 /** Each site with its own replica of the trunk, side by side; averages at the end of each round. */

@@ -29,7 +29,7 @@ export interface Attacker {
 }
 
 /** Bad frames for one site in a row without an honest message getting through; a site gives up after 20 failures. */
-const rowMost = 15;
+const rowMost = 10;
 
 interface Relay {
   readonly site: string;
@@ -43,8 +43,8 @@ export class HostileProxy {
   readonly #connect: () => Promise<Connection>;
   readonly #injector: Attacker;
   readonly #listener: Listener;
-  /** Injections for a site since an honest message got through to it. */
-  readonly #rows = new Map<string, number>();
+  /** Injections for a site since an honest message got through to it, and the last of those that were sent to it. */
+  readonly #rows = new Map<string, { count: number; sent: number | undefined }>();
   /** The end of the connection that a site had last. */
   readonly #last = new Map<string, Promise<void>>();
   readonly #serving = new Set<Promise<void>>();
@@ -91,6 +91,7 @@ export class HostileProxy {
     const frame = await down.receive();
     if (!frame) return;
     const hello = decodeMessage(frame);
+    gotOn(this.#row(hello.site), hello);
     const before = this.#last.get(hello.site);
     let ended: () => void = () => undefined;
     this.#last.set(hello.site, new Promise((resolve) => (ended = resolve)));
@@ -152,22 +153,37 @@ export class HostileProxy {
         return;
       }
       await to.send([frame]).catch(() => undefined);
-      if (direction === 'down' && honest.kind !== 'welcome' && honest.kind !== 'refuse') this.#rows.set(relay.site, 0);
+      if (direction === 'down' && honest.kind !== 'welcome' && honest.kind !== 'refuse')
+        this.#row(relay.site).sent = honest.sequence;
     }
   }
 
+  #row(site: string): { count: number; sent: number | undefined } {
+    const row = this.#rows.get(site) ?? { count: 0, sent: undefined };
+    this.#rows.set(site, row);
+    return row;
+  }
+
   #choose(site: string, direction: 'up' | 'down', honest: Message, hello: Message): Injection | undefined {
-    const row = this.#rows.get(site) ?? 0;
+    const row = this.#row(site);
+    if (direction === 'up') gotOn(row, honest);
     // The site's last word has no answer, so a site does not come back to say it again.
     const isLast = honest.kind === 'acknowledge' && direction === 'up';
-    if (row >= rowMost || isLast || honest.kind === 'refuse') return undefined;
+    if (row.count >= rowMost || isLast || honest.kind === 'refuse') return undefined;
     // Before a site knows the pool it cannot know how far the server may be; and a server that starts with another plan is one that the
     // site gives up at once.
     const without: readonly Field[] = honest.kind === 'welcome' && hello.sequence < 2 ? ['sequence', 'plan'] : [];
     const bad = this.#injector.choose(direction, honest, without);
-    if (bad) this.#rows.set(site, row + 1);
+    if (bad) row.count += 1;
     return bad;
   }
+}
+
+/** A site that stands after what it was sent has taken it: what reaches its connection may still be lost with that. */
+function gotOn(row: { count: number; sent: number | undefined }, { sequence }: Message): void {
+  if (row.sent === undefined || sequence <= row.sent) return;
+  row.count = 0;
+  row.sent = undefined;
 }
 
 /** Sends a frame; false when the connection had ended. */
