@@ -10,6 +10,7 @@ import { openFileActivationStore, openFileCommitStore, openFileLog } from '../..
 import { defaultAddressLimits, listenWebSocket } from '../../transport/node/index.ts';
 import { asJson } from './as-json.ts';
 import { Closing } from './closing.ts';
+import { requireOpenFiles } from './open-files.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import { type Recorder, seenCommit } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
@@ -53,6 +54,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const { planned, stateDir, signal, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
   closing.defer(async () => recorder?.close());
+  requireOpenFiles(plan.sites.length + spareConnections);
   // All sites of a study may share one address.
   const roomFor = (usual: number): number => Math.max(usual, plan.sites.length + spareConnections);
   const listener = closing.use(
