@@ -2,8 +2,20 @@ import { readFileSync } from 'node:fs';
 import ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../base/index.ts';
-import { type Dim, type Graph, GraphBuilder, int, ints, readModel, text, validate, writeModel } from '../onnx/index.ts';
+import {
+  type Dim,
+  type Graph,
+  GraphBuilder,
+  inferredOperators,
+  int,
+  ints,
+  readModel,
+  text,
+  validate,
+  writeModel,
+} from '../onnx/index.ts';
 import { float32, int64, type Tensor, zeros } from '../tensor/index.ts';
+import { allowedModels } from './allowed-models.ts';
 import { initialise } from './initialise.ts';
 import { networkFromModel } from './model-network.ts';
 import type { Network } from './network.ts';
@@ -112,6 +124,40 @@ describe('networkFromModel', () => {
     expect(problemsOf(() => networkFromModel(model, { cut: 'a' })).join('\n')).toContain(problem);
   });
 
+  it.each<[string, Graph, string, string]>([
+    ['draws at random', graphOf('RandomUniformLike'), 'unsupported-operator', 'node n1 is RandomUniformLike'],
+    ['branches', graphOf('If'), 'unsupported-operator', 'node n1 is If'],
+    ['loops', graphOf('Loop'), 'unsupported-operator', 'node n1 is Loop'],
+    ['brings its own code', graphOf('Evil', 'com.example'), 'unsupported-operator', 'node n1 is com.example.Evil'],
+    [
+      'reads operators that are Septum’s own',
+      graphOf('DequantizeLinear'),
+      'unsupported-operator',
+      'node n1 is DequantizeLinear',
+    ],
+    ['is small and asks for much memory', expandingModel(), 'bad-graph', 'could take'],
+  ])('refuses a model that %s', (_title, model, code, message) => {
+    expect(() => networkFromModel(model, { cut: 'a' })).toThrow(
+      expect.objectContaining({ name: 'EngineError', code, message: expect.stringContaining(message) }),
+    );
+  });
+
+  it('allows only operators that inference knows, and not all of them', () => {
+    const known = new Set(inferredOperators);
+    expect([...allowedModels.operators].filter((name) => !known.has(name))).toEqual([]);
+    expect(inferredOperators.filter((name) => !allowedModels.operators.has(name))).toEqual([
+      'DequantizeLinear',
+      'QuantizeLinear',
+    ]);
+  });
+
+  it.each([
+    ['elements', doublingModel((b, value) => b.add('Concat', [value, value], { axis: int(0) }))],
+    ['the name of a dimension', doublingModel((b, value) => b.add('Mul', [value, value]))],
+  ])('is not made to grow by a file in which %s doubles at every node', (_what, build) => {
+    expect(() => build()).toThrow(expect.objectContaining({ name: 'EngineError', code: 'bad-graph' }));
+  });
+
   it('refuses to cut between the two uses of a shared weight', () => {
     expect(problemsOf(() => networkFromModel(tiedModel(), { cut: 'a' })).join()).toContain('it can at (nowhere)');
   });
@@ -132,6 +178,42 @@ function denseModel(options: { input?: string; hidden?: string; last?: string; b
   const logits = b.add('Add', [b.add('MatMul', [hidden, 'w2']), 'b2']);
   b.output(b.add(last, [logits], {}, { output: 'logits' }));
   return b.build();
+}
+
+/** A graph with one node of that operator, as a file may hold it. */
+function graphOf(op: string, domain = ''): Graph {
+  const b = new GraphBuilder('foreign');
+  b.input('x', 'float32', ['N', 2]);
+  b.initializer('w', float32([1, 2, 3, 4], [2, 2]));
+  b.output(b.add('MatMul', ['x', 'w'], {}, { output: 'a' }));
+  const graph = b.build();
+  const node = { op, domain, name: 'n1', inputs: ['a'], outputs: ['b'], attributes: {} };
+  return { ...graph, nodes: [...graph.nodes, node] };
+}
+
+/** x → MatMul w → a → expanded to 2^40 numbers and summed again → MatMul v. */
+function expandingModel(): Graph {
+  const b = new GraphBuilder('expanding');
+  b.input('x', 'float32', ['N', 2]);
+  b.initializer('w', float32([1, 2, 3, 4], [2, 2]));
+  b.initializer('v', float32([1, 2], [2, 1]));
+  b.add('MatMul', ['x', 'w'], {}, { output: 'a' });
+  const large = b.add('Expand', ['a', b.integers([2 ** 20, 2 ** 20, 1, 2])]);
+  const sum = b.add('ReduceSum', [large, b.integers([0, 1])], { keepdims: int(0) });
+  b.output(b.add('MatMul', [sum, 'v']));
+  return b.build();
+}
+
+/** A shape of which each node makes twice as much. */
+function doublingModel(twice: (b: GraphBuilder, value: string) => string): () => Graph {
+  return () => {
+    const b = new GraphBuilder('doubling');
+    b.input('x', 'float32', ['N', 'M']);
+    let value = b.add('Shape', ['x']);
+    for (let node = 0; node < 60; node++) value = twice(b, value);
+    b.output(b.add('Expand', ['x', value]));
+    return b.build();
+  };
 }
 
 function withInput(graph: Graph): Graph {

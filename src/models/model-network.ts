@@ -2,8 +2,9 @@
 // Septum treats it as one of its own.
 
 import { ConfigError } from '../base/index.ts';
-import type { Graph } from '../onnx/index.ts';
+import { checkAllowed, checkOperators, type Graph } from '../onnx/index.ts';
 import type { Tensor } from '../tensor/index.ts';
+import { allowedModels } from './allowed-models.ts';
 import { chooseCuts, type Cuts } from './cuts.ts';
 import { modelForm } from './model-form.ts';
 import { rolesOf } from './model-roles.ts';
@@ -11,10 +12,13 @@ import type { Network, ParameterSpec } from './network.ts';
 
 /**
  * The network of a model file: one float32 input `[batch, ...]`, one output `[batch, classes]` of logits or z. Parameters start from the
- * file's values. Throws ConfigError `bad-study` when the model is no such network or cannot be cut there; the message lists where it can.
+ * file's values. Throws ConfigError `bad-study` when the model is no such network or cannot be cut there; the message lists where it can;
+ * EngineError for an operator that is not allowed, or when one record could take too much memory.
  */
 export function networkFromModel(model: Graph, cuts: Omit<Cuts, 'usualHeadCut'>): Network {
+  checkOperators(model, allowedModels);
   const { graph: whole, names } = modelForm(model);
+  checkAllowed(whole, allowedModels);
   const refuse = (problems: readonly string[]): never => {
     throw new ConfigError(
       'bad-study',

@@ -55,15 +55,20 @@ export interface Allowance {
   readonly symbols: Readonly<Record<string, number>>;
 }
 
-/** Throws EngineError `unsupported-operator` for an operator that is not allowed, `bad-graph` for a graph that is wrong or could take too much memory. */
-export function checkAllowed(graph: Graph, allowed: Allowance): void {
+/** Throws EngineError `unsupported-operator` for an operator that is not allowed. */
+export function checkOperators(graph: Graph, { operators }: Pick<Allowance, 'operators'>): void {
   for (const node of graph.nodes) {
-    if (!allowed.operators.has(operatorName(node)))
+    if (!operators.has(operatorName(node)))
       throw new EngineError(
         'unsupported-operator',
         `graph ${graph.name}: node ${node.name} is ${operatorName(node)}, which is not among the allowed operators`,
       );
   }
+}
+
+/** Throws EngineError `unsupported-operator` for an operator that is not allowed, `bad-graph` for a graph that is wrong or could take too much memory. */
+export function checkAllowed(graph: Graph, allowed: Allowance): void {
+  checkOperators(graph, allowed);
   validate(graph);
   const bytes = memoryBound(graph, allowed.symbols);
   if (bytes > allowed.bytesMax)

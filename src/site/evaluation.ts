@@ -3,7 +3,7 @@
 
 import { assert, sha256Hex } from '../base/index.ts';
 import type { Augmenting, OpenedData } from '../data/index.ts';
-import { type Exchange, outputMeaning, partNames, type Plan, type PooledFacts } from '../protocol/index.ts';
+import { type Exchange, outputMeaning, partNames, type Plan, type PooledFacts, siteScript } from '../protocol/index.ts';
 import { bytesOf, type Tensor, tensor } from '../tensor/index.ts';
 import type { BatchSource } from './batch-source.ts';
 import type { SiteLink } from './link.ts';
@@ -21,18 +21,54 @@ export interface SiteEvaluationOptions {
   readonly onUploaded: (chunk: number, records: number) => void;
 }
 
+/** What a chunk of an upload carries. */
+interface Chunk {
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly digest: string;
+}
+
 export class SiteEvaluation {
   readonly #options: SiteEvaluationOptions;
+  /** `detached`: the upload's chunks in order, and the one that is made while the one before it travels. */
+  readonly #uploads: Iterator<Exchange>;
+  #ahead: { readonly chunk: number; readonly made: Promise<Chunk> } | undefined;
   /** Of the part that is under way, with the labels at the site. */
   #report: ReportBuilder | undefined;
 
   constructor(options: SiteEvaluationOptions) {
     this.#options = options;
+    const { plan, index, pooled } = options;
+    this.#uploads = siteScript(plan, index, { counts: pooled.counts, chunksHeld: pooled.chunksHeld, startStep: 0 });
   }
 
   /** Sends activations of a part's records: for validation, for the test, or as a chunk of an upload. */
   async sendRows(line: Exchange): Promise<void> {
-    const { plan, link, segment, batches, data, onUploaded } = this.#options;
+    const { plan, link, onUploaded } = this.#options;
+    if (plan.choices.labels === 'site') this.#report ??= this.#reportOn(line.part);
+    if (!line.digest) return link.send('activations', { tensors: await this.#rows(line) });
+    const ahead = this.#ahead;
+    const chunk = await (ahead?.chunk === line.chunk ? ahead.made : this.#chunk(line));
+    this.#makeAhead(line);
+    await link.send('activations', chunk);
+    onUploaded(line.chunk, line.records?.count ?? 0);
+  }
+
+  /** Begins to make the chunk after this one: the network is not to wait for it. */
+  #makeAhead({ chunk }: Exchange): void {
+    let step = this.#uploads.next();
+    while (step.done !== true && !(step.value.digest && step.value.chunk > chunk)) step = this.#uploads.next();
+    this.#ahead = step.done === true ? undefined : { chunk: step.value.chunk, made: this.#chunk(step.value) };
+    this.#ahead?.made.catch(() => undefined); // Whoever sends the chunk sees the error.
+  }
+
+  async #chunk(line: Exchange): Promise<Chunk> {
+    const tensors = await this.#rows(line);
+    return { tensors, digest: sha256Hex(...line.tensors.map((spec) => bytesOf(tensors[spec.name] as Tensor))) };
+  }
+
+  /** Activations, labels and groups of the records that a line is about. */
+  async #rows(line: Exchange): Promise<Record<string, Tensor>> {
+    const { segment, batches, data } = this.#options;
     const records = data.parts[partNames[line.part] ?? 'train'];
     const range = line.records;
     assert(range, 'activations are about records');
@@ -41,16 +77,7 @@ export class SiteEvaluation {
     const x = await (pass > 0 ? records.load(rows, this.#augmenting(pass, range.from)) : records.load(rows));
     const cut = await segment.evaluate(x);
     const groups = Int32Array.from(rows, (row) => records.groups[row] ?? 0);
-    const tensors: Record<string, Tensor> = {
-      cut,
-      labels: batches.labels(records, rows),
-      groups: tensor('int32', [rows.length], groups),
-    };
-    if (plan.choices.labels === 'site') this.#report ??= this.#reportOn(line.part);
-    if (!line.digest) return link.send('activations', { tensors });
-    const values = line.tensors.map((spec) => tensors[spec.name] as Tensor);
-    await link.send('activations', { tensors, digest: sha256Hex(...values.map(bytesOf)) });
-    onUploaded(line.chunk, rows.length);
+    return { cut, labels: batches.labels(records, rows), groups: tensor('int32', [rows.length], groups) };
   }
 
   /** With the head at the site: the trunk's output came back, and becomes predictions. */

@@ -2,8 +2,16 @@
 // each message costs, who learns what) is written down. A site that holds the plan compiles the same graphs again.
 
 import { ConfigError } from '../base/index.ts';
-import { cutAt, cutsWithHead, namedNetwork, type Network, networkFromModel, startFromModel } from '../models/index.ts';
-import { graphHash, readModel } from '../onnx/index.ts';
+import {
+  cutAt,
+  cutsWithHead,
+  graphBytesMax,
+  namedNetwork,
+  type Network,
+  networkFromModel,
+  startFromModel,
+} from '../models/index.ts';
+import { graphHash, memoryBound, readModel } from '../onnx/index.ts';
 import {
   checkChoices,
   type LossKind,
@@ -74,6 +82,7 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
     clipNorm: training.clipNorm,
     windowSteps: windowOf({ training }),
   });
+  if (settings.network.file) requireMemory(settings.network.name, study, training.batch);
   const { segment, trunk, head } = study.parts;
   const plan: Plan = {
     format: 1,
@@ -118,6 +127,18 @@ function networkOf(settings: PlanSettings['network']): Network {
   const seeded = namedNetwork(name, options);
   const network = start ? startFromModel(seeded, readModel(start.bytes), { partial: true }) : seeded;
   return cutAt(network, { cut, headCut });
+}
+
+/** A user's network must be one that a machine can train: its graphs are made from the file's sizes. Throws ConfigError. */
+function requireMemory(name: string, { graphs }: CompiledStudy, batch: number): void {
+  for (const [graph, content] of Object.entries(graphs)) {
+    const bytes = memoryBound(content, { N: batch });
+    if (bytes <= graphBytesMax) continue;
+    throw new ConfigError(
+      'bad-study',
+      `network ${name}: ${graph} could take ${Math.ceil(bytes / 2 ** 30)} GiB on a batch of ${batch} records; at most ${graphBytesMax / 2 ** 30} GiB are allowed: use a smaller batch or network`,
+    );
+  }
 }
 
 /** With the labels at the sites there must be a trunk between the cut and the head. Throws ConfigError. */

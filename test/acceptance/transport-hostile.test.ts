@@ -93,8 +93,9 @@ describe('a WebSocket listener', () => {
   test('tells a peer that sends text why it is dropped', async () => {
     const text = new WebSocket(listener.address, { perMessageDeflate: false });
     text.once('open', () => text.send('hello'));
+    const far = (await listener.accept())!;
     expect((await once(text, 'close'))[0]).toBe(1003);
-    await (await listener.accept())!.close();
+    await far.close();
   });
 
   test('survives random bytes after the handshake', async () => {

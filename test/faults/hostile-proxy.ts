@@ -1,11 +1,32 @@
 // Someone between honest sites and an honest server, over real WebSockets. It passes frames on, and where the injector says so it sends
 // a bad one first: the receiver must refuse it by a typed word and close that connection, and the site comes back.
 
-import { decodeMessage, type Message } from '../../src/protocol/index.ts';
+import { TransportError } from '../../src/base/index.ts';
+import { decodeMessage, type Message, type MessageKind } from '../../src/protocol/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
 import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
-import type { Injection, Injector } from './injector.ts';
 import type { Field } from './mutations.ts';
+
+/** A bad frame in place of an honest one. */
+export interface Injection {
+  readonly frame: Uint8Array<ArrayBuffer>;
+  readonly kind: MessageKind;
+  /** `bytes` for a frame that is no message. */
+  readonly field: Field | 'bytes';
+  readonly direction: 'up' | 'down';
+  readonly pastDecoder: boolean;
+}
+
+/** Decides what goes out in place of honest frames, and keeps the books. */
+export interface Attacker {
+  readonly injected: number;
+  /** A bad frame to send in place of this honest one, or undefined to let it pass. `without` names fields that nothing would be wrong with at the moment. */
+  choose(direction: 'up' | 'down', honest: Message, without?: readonly Field[]): Injection | undefined;
+  /** Books what became of an injection; `code` is that of the peer's refusal, or `none` when it closed without a word. */
+  refused(injection: Injection, code: string): void;
+  /** Takes an injection back that could not be sent. */
+  withdrawn(injection: Injection): void;
+}
 
 /** Bad frames for one site in a row without an honest message getting through; a site gives up after 20 failures. */
 const rowMost = 10;
@@ -19,27 +40,33 @@ interface Relay {
 }
 
 export class HostileProxy {
-  readonly #serverUrl: string;
-  readonly #injector: Injector;
+  readonly #connect: () => Promise<Connection>;
+  readonly #injector: Attacker;
   readonly #listener: Listener;
-  /** Injections for a site since an honest message got through to it. */
-  readonly #rows = new Map<string, number>();
+  /** Injections for a site since an honest message got through to it, and the last of those that were sent to it. */
+  readonly #rows = new Map<string, { count: number; sent: number | undefined }>();
   /** The end of the connection that a site had last. */
   readonly #last = new Map<string, Promise<void>>();
   readonly #serving = new Set<Promise<void>>();
   /** What went wrong in the proxy itself. */
   readonly problems: unknown[] = [];
 
-  private constructor(serverUrl: string, injector: Injector, listener: Listener) {
-    this.#serverUrl = serverUrl;
-    this.#injector = injector;
+  private constructor(listener: Listener, connect: () => Promise<Connection>, attacker: Attacker) {
     this.#listener = listener;
+    this.#connect = connect;
+    this.#injector = attacker;
   }
 
-  static async open(serverUrl: string, injector: Injector): Promise<HostileProxy> {
-    const proxy = new HostileProxy(serverUrl, injector, await listenWebSocket());
+  /** Between the sites that connect to `listener` and the server that `connect` leads to. */
+  static between(listener: Listener, connect: () => Promise<Connection>, attacker: Attacker): HostileProxy {
+    const proxy = new HostileProxy(listener, connect, attacker);
     void proxy.#accept();
     return proxy;
+  }
+
+  static async open(serverUrl: string, attacker: Attacker): Promise<HostileProxy> {
+    const listener = await listenWebSocket({ attemptsPerAddressMax: 1e6 });
+    return HostileProxy.between(listener, () => connectWebSocket(serverUrl), attacker);
   }
 
   get url(): string {
@@ -64,6 +91,7 @@ export class HostileProxy {
     const frame = await down.receive();
     if (!frame) return;
     const hello = decodeMessage(frame);
+    gotOn(this.#row(hello.site), hello);
     const before = this.#last.get(hello.site);
     let ended: () => void = () => undefined;
     this.#last.set(hello.site, new Promise((resolve) => (ended = resolve)));
@@ -75,7 +103,7 @@ export class HostileProxy {
         if (!bad) break;
         await this.#knock(bad);
       }
-      up = await connectWebSocket(this.#serverUrl);
+      up = await this.#connect();
       await up.send([frame]);
       await this.#relay({ site: hello.site, down, up, pending: undefined }, hello);
     } finally {
@@ -87,7 +115,7 @@ export class HostileProxy {
 
   /** Sends a bad frame as the first on a connection of its own. */
   async #knock(bad: Injection): Promise<void> {
-    const connection = await connectWebSocket(this.#serverUrl);
+    const connection = await this.#connect();
     await connection.send([bad.frame]);
     this.#injector.refused(bad, codeOfRefusal(await connection.receive()));
     await connection.close();
@@ -118,25 +146,54 @@ export class HostileProxy {
       const bad = this.#choose(relay.site, direction, honest, hello);
       if (bad) {
         relay.pending = bad;
-        await to.send([bad.frame]);
-        continue;
+        if (await sent(to, bad.frame)) continue;
+        // The peer had gone before it could be attacked.
+        relay.pending = undefined;
+        this.#injector.withdrawn(bad);
+        return;
       }
       await to.send([frame]).catch(() => undefined);
-      if (direction === 'down' && honest.kind !== 'welcome' && honest.kind !== 'refuse') this.#rows.set(relay.site, 0);
+      if (direction === 'down' && honest.kind !== 'welcome' && honest.kind !== 'refuse')
+        this.#row(relay.site).sent = honest.sequence;
     }
   }
 
+  #row(site: string): { count: number; sent: number | undefined } {
+    const row = this.#rows.get(site) ?? { count: 0, sent: undefined };
+    this.#rows.set(site, row);
+    return row;
+  }
+
   #choose(site: string, direction: 'up' | 'down', honest: Message, hello: Message): Injection | undefined {
-    const row = this.#rows.get(site) ?? 0;
+    const row = this.#row(site);
+    if (direction === 'up') gotOn(row, honest);
     // The site's last word has no answer, so a site does not come back to say it again.
     const isLast = honest.kind === 'acknowledge' && direction === 'up';
-    if (row >= rowMost || isLast || honest.kind === 'refuse') return undefined;
+    if (row.count >= rowMost || isLast || honest.kind === 'refuse') return undefined;
     // Before a site knows the pool it cannot know how far the server may be; and a server that starts with another plan is one that the
     // site gives up at once.
     const without: readonly Field[] = honest.kind === 'welcome' && hello.sequence < 2 ? ['sequence', 'plan'] : [];
     const bad = this.#injector.choose(direction, honest, without);
-    if (bad) this.#rows.set(site, row + 1);
+    if (bad) row.count += 1;
     return bad;
+  }
+}
+
+/** A site that stands after what it was sent has taken it: what reaches its connection may still be lost with that. */
+function gotOn(row: { count: number; sent: number | undefined }, { sequence }: Message): void {
+  if (row.sent === undefined || sequence <= row.sent) return;
+  row.count = 0;
+  row.sent = undefined;
+}
+
+/** Sends a frame; false when the connection had ended. */
+async function sent(connection: Connection, frame: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  try {
+    await connection.send([frame]);
+    return true;
+  } catch (error) {
+    if (error instanceof TransportError) return false;
+    throw error;
   }
 }
 

@@ -4,7 +4,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import type { TestStudy } from '../harness/study.ts';
-import type { Answer, Order } from './host.ts';
+import type { FuzzOrder, FuzzResult } from './fuzz.ts';
+import type { Answer, Order, ServerSetup } from './host.ts';
 import type { Outcome } from './party.ts';
 
 type Unnumbered<O> = O extends Order ? Omit<O, 'id'> : never;
@@ -51,10 +52,13 @@ export class Host {
   }
 
   /** Starts a study's server. */
-  async server(study: TestStudy): Promise<{ readonly url: string; readonly ended: Promise<Outcome> }> {
+  async server(
+    study: TestStudy,
+    setup: ServerSetup = {},
+  ): Promise<{ readonly url: string; readonly ended: Promise<Outcome> }> {
     let listening: (url: string) => void = () => undefined;
     const url = new Promise<string>((resolve) => (listening = resolve));
-    const ended = this.#order({ kind: 'server', study }, (answer) => {
+    const ended = this.#order({ kind: 'server', study, ...setup }, (answer) => {
       if (answer.kind === 'listening') listening(answer.url);
     }).then(outcomeOf);
     return { url: await Promise.race([url, ended.then(() => '')]), ended };
@@ -63,6 +67,13 @@ export class Host {
   /** Runs one site of a study to its end. */
   async site(study: TestStudy, index: number, url: string): Promise<Outcome> {
     return outcomeOf(await this.#order({ kind: 'site', study, index, url }));
+  }
+
+  /** Attacks studies within the process. */
+  async fuzz(order: FuzzOrder): Promise<FuzzResult> {
+    const answer = await this.#order({ kind: 'fuzz', ...order });
+    if (answer.kind === 'fuzzed') return answer.result;
+    throw new Error(answer.kind === 'failed' ? answer.error.message : answer.kind);
   }
 
   async memory(): Promise<{ readonly residentBytes: number; readonly peakBytes: number }> {

@@ -3,17 +3,9 @@
 
 import { codeOf } from '../../src/base/index.ts';
 import { decodeMessage, message, type Message, type MessageKind } from '../../src/protocol/index.ts';
+import type { Attacker, Injection } from './hostile-proxy.ts';
 import { Dice, type Field, fields, frameOf, mutate, tensorFields, wrongBytes } from './mutations.ts';
 import { count, type Tally } from './party.ts';
-
-export interface Injection {
-  readonly frame: Uint8Array<ArrayBuffer>;
-  readonly kind: MessageKind;
-  /** `bytes` for a frame that is no message. */
-  readonly field: Field | 'bytes';
-  readonly direction: 'up' | 'down';
-  readonly pastDecoder: boolean;
-}
 
 /** Kinds that pass seldom: each is a chance to take. The others are chosen at random. */
 const seldom: ReadonlySet<MessageKind> = new Set([
@@ -31,7 +23,7 @@ const seldom: ReadonlySet<MessageKind> = new Set([
 /** What a peer may say that tells another to go, where none is called for. */
 const stray = message('refuse', { text: 'out-of-order: go away', scalars: [1] });
 
-export class Injector {
+export class Injector implements Attacker {
   readonly #dice: Dice;
   readonly #share: number;
   readonly #wanted: number;
@@ -64,7 +56,6 @@ export class Injector {
     );
   }
 
-  /** A bad frame to send in place of this honest one, or undefined to let it pass. `without` names fields that nothing would be wrong with at the moment. */
   choose(direction: 'up' | 'down', honest: Message, without: readonly Field[] = []): Injection | undefined {
     const dice = this.#dice;
     if (!seldom.has(honest.kind) && dice.uniform() < 0.7) return undefined;
@@ -78,9 +69,14 @@ export class Injector {
     return this.#injection(direction, base.kind, field as Field, frameOf(mutate(base, field as Field, dice)));
   }
 
-  /** Books what became of an injection; `code` is that of the peer's refusal, or `none` when it closed without a word. */
   refused({ direction }: Injection, code: string): void {
     count(this.refusals[direction], code);
+  }
+
+  withdrawn({ kind, field, pastDecoder }: Injection): void {
+    this.injected -= 1;
+    if (pastDecoder) this.pastDecoder -= 1;
+    if (field !== 'bytes') count(this.hits[kind]!, field, -1);
   }
 
   #injection(direction: 'up' | 'down', kind: MessageKind, field: Field | 'bytes', frame: Uint8Array<ArrayBuffer>) {

@@ -3,9 +3,12 @@
 
 import type { Dim } from '../graph.ts';
 
+/** Elements of a value that are followed at most: no shape has nearly as many, and a small file can ask for any number. */
+export const followedMost = 4096;
+
 /**
  * The elements of an output of shape `dims`, each taken from the place in an input of shape `from` that `source` gives for its own.
- * undefined where a shape is symbolic.
+ * undefined where a shape is symbolic, or there are too many.
  */
 export function moveElements(
   elements: readonly Dim[],
@@ -17,6 +20,7 @@ export function moveElements(
   const fromSizes = from.filter((dim) => typeof dim === 'number');
   if (sizes.length !== dims.length || fromSizes.length !== from.length) return undefined;
   const count = sizes.reduce((product, size) => product * size, 1);
+  if (!(count <= followedMost)) return undefined;
   const result: Dim[] = [];
   for (let index = 0; index < count; index++) {
     const place: number[] = [];

@@ -3,9 +3,11 @@
 import { EngineError } from '../../base/index.ts';
 import type { InferenceScope } from '../builder.ts';
 import type { Node } from '../graph.ts';
+import type { Dim } from '../graph.ts';
 import { Call, type Inference, type Inferred } from './call.ts';
 import { constants } from './constants.ts';
 import { elementwise } from './elementwise.ts';
+import { followedMost } from './follow.ts';
 import { indexing } from './indexing.ts';
 import { joining } from './joining.ts';
 import { linear } from './linear.ts';
@@ -36,5 +38,20 @@ export function inferNode(node: Node, scope: InferenceScope, opset: number): rea
       `node ${node.name} (${operator}): Septum does not know this operator, so not the shape of what it makes; replace the node by operators that it knows, or export the network without it`,
     );
   }
-  return rule(new Call(node, scope, opset));
+  return rule(new Call(node, scope, opset)).map((output) => bounded(node, output));
+}
+
+/** Longest name of a dimension: a product of symbols. */
+const dimNameMost = 256;
+
+/** What inference keeps of an output. A small file can ask for elements or names that double at every node. */
+function bounded(node: Node, output: Inferred): Inferred {
+  const { dtype, dims, elements } = output;
+  const tooLong = (dim: Dim): boolean => typeof dim === 'string' && dim.length > dimNameMost;
+  if (dims.some(tooLong) || elements?.some(tooLong))
+    throw new EngineError(
+      'bad-graph',
+      `node ${node.name} (${node.op}): a dimension is the product of too many symbols`,
+    );
+  return elements && elements.length > followedMost ? { dtype, dims } : output;
 }

@@ -3,7 +3,7 @@
 import type { Dim } from '../graph.ts';
 import type { Call, Inference } from './call.ts';
 import { addDims, broadcastDims, divideDims, formatDims, multiplyDims } from './dims.ts';
-import { moveElements } from './follow.ts';
+import { followedMost, moveElements } from './follow.ts';
 
 const concat: Inference = (call) => {
   const dims = [...call.ranked(0, 1, true)];
@@ -20,7 +20,7 @@ const concat: Inference = (call) => {
       addDims(dims[axis] ?? 0, next[axis] ?? 0) ??
       call.fail(`sizes of one symbol in dimension ${axis}`, `${dims[axis]} and ${next[axis]}`);
     const more = call.elements(index);
-    elements = elements && more && [...elements, ...more];
+    elements = elements && more && elements.length + more.length <= followedMost ? [...elements, ...more] : undefined;
   }
   return [{ dtype, dims, ...(elements && { elements }) }];
 };

@@ -7,8 +7,9 @@ import { openEngine } from '../../engine/node/index.ts';
 import { type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
-import { listenWebSocket } from '../../transport/node/index.ts';
+import { defaultAddressLimits, listenWebSocket } from '../../transport/node/index.ts';
 import { Closing } from './closing.ts';
+import { requireOpenFiles } from './open-files.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import type { Recorder } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
@@ -35,6 +36,9 @@ export interface ServeOptions extends EngineChoice {
   readonly onTraffic?: (traffic: { readonly bytesUp: number; readonly bytesDown: number }) => void;
 }
 
+/** Connections beside one for each site: those that are about to end, and strangers. */
+const spareConnections = 64;
+
 /** Serves a study to its end. Throws what StudyServer.run and the opening of engine, listener and stores throw. */
 export async function serveStudy(options: ServeOptions): Promise<ServerResult> {
   const closing = new Closing();
@@ -49,7 +53,19 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const { planned, stateDir, signal, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
   closing.defer(async () => recorder?.close());
-  const listener = closing.use(await listenWebSocket(options.listen ?? {}));
+  requireOpenFiles(plan.sites.length + spareConnections);
+  // All sites of a study may share one address.
+  const roomFor = (usual: number): number => Math.max(usual, plan.sites.length + spareConnections);
+  const listener = closing.use(
+    await listenWebSocket({
+      ...options.listen,
+      connectionsMax: roomFor(1024),
+      connectionsPerAddressMax: roomFor(defaultAddressLimits.connectionsPerAddressMax),
+      attemptsPerAddressMax: 2 * roomFor(defaultAddressLimits.connectionsPerAddressMax),
+      onTurnedAway: ({ address, reason, times }) =>
+        onEvent?.({ kind: 'refused', remote: address, reason: `${reason} (${times} times)`, code: 'refused' }),
+    }),
+  );
   const commits = await openFileCommitStore(join(stateDir, 'commits'));
   const activations =
     plan.choices.when === 'detached'

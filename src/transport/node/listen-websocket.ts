@@ -6,12 +6,13 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ConfigError, messageOf } from '../../base/index.ts';
 import { Inbox } from '../inbox.ts';
-import type { Connection, Listener } from '../transport.ts';
+import type { Listener } from '../transport.ts';
+import { Addresses, type AddressLimits, defaultAddressLimits, type TurnedAway, type Visit } from './addresses.ts';
 import { requireLoopback } from './loopback.ts';
-import { completeOptions, wsOptions, type WebSocketOptions } from './options.ts';
+import { completeOptions, wholeNumbers, wsOptions, type WebSocketOptions } from './options.ts';
 import { WebSocketConnection } from './websocket-connection.ts';
 
-export interface ListenOptions extends WebSocketOptions {
+export interface ListenOptions extends WebSocketOptions, AddressLimits {
   /** Default 127.0.0.1; only this machine's own addresses are allowed. */
   readonly host: string;
   /** 0 (default) takes a free port. */
@@ -20,18 +21,21 @@ export interface ListenOptions extends WebSocketOptions {
   readonly connectionsMax: number;
   /** Origins of browser pages that may connect; any other page is answered with HTTP 403. Default none. */
   readonly origins: readonly string[];
+  /** Told when connections of an address are cut off at once, for their number: now and then, not each time. */
+  readonly onTurnedAway: (event: TurnedAway) => void;
 }
 
 /** TCP connections that may be in their handshake, or be told that there is no room, beside those that are open. */
-const handshakesMax = 256;
+const handshakesMax = 1024;
 
 /**
  * Listens for WebSockets. A peer that breaks WebSocket's rules, the limits, or the handshake's time loses its own connection and
  * nothing else. Throws ConfigError for a host that is not this machine, options out of range, or an address in use.
  */
 export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<Listener> {
-  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], ...rest } = options;
-  const complete = completeOptions(rest);
+  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], onTurnedAway = () => {} } = options;
+  const complete = completeOptions(options);
+  const addressLimits = wholeNumbers(defaultAddressLimits, options);
   requireLoopback(host);
   const http = createServer({
     headersTimeout: complete.handshakeTimeoutMs,
@@ -40,11 +44,28 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     maxHeaderSize: 16_384,
   });
   const upgrader = new WebSocketServer({ ...wsOptions(complete), noServer: true, clientTracking: false });
-  const arrived = new Inbox<Connection>(() => {});
+  // What comes before somebody accepts the connection stays in the socket: the bound for strangers is not set yet.
+  const arrived = new Inbox<WebSocketConnection>((connection) => setImmediate(() => connection.resume()));
+  const addresses = new Addresses(addressLimits, onTurnedAway, () => performance.now());
+  const visits = new Map<string, Visit>();
   let openCount = 0;
 
-  http.on('request', (_request, response) => {
+  // Before a byte is read or answered, so that a flood costs next to nothing.
+  http.on('connection', (socket: Socket) => {
+    const visit = addresses.enter(socket.remoteAddress ?? '');
+    if (!visit) return socket.destroy();
+    const place = placeOf(socket);
+    visits.set(place, visit);
+    socket.once('close', () => {
+      visit.leave();
+      visits.delete(place);
+    });
+  });
+  http.on('request', ({ socket }, response) => {
+    // Of requests that came along with others only the first is answered: answers would wait in memory.
+    if (socket.destroyed) return;
     response.writeHead(426, { connection: 'close', upgrade: 'websocket' }).end();
+    socket.destroy();
   });
   http.on('clientError', (_error, socket) => socket.destroy());
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
@@ -56,7 +77,11 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     stream.once('error', () => stream.destroy());
     upgrader.handleUpgrade(request, stream, head, (webSocket) => {
       // An HTTP server that listens on TCP gives TCP sockets.
-      arrived.put(new WebSocketConnection(webSocket, stream as Socket, false, complete));
+      const socket = stream as Socket;
+      const onKnown = visits.get(placeOf(socket))?.known;
+      const connection = new WebSocketConnection(webSocket, socket, false, complete, onKnown);
+      connection.pause();
+      arrived.put(connection);
     });
   });
   http.maxConnections = connectionsMax + handshakesMax;
@@ -84,6 +109,11 @@ function listen(http: Server, host: string, port: number): Promise<string> {
       resolve(`ws://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`);
     });
   });
+}
+
+/** Tells a connection of this machine's port from all others. */
+function placeOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 function refuse(stream: Duplex, status: string): void {

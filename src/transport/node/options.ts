@@ -24,8 +24,15 @@ const largest = 2 ** 31 - 1;
 
 /** The options with defaults. Throws ConfigError that names every one that is not a whole number from 1 to 2 147 483 647. */
 export function completeOptions(options: Partial<WebSocketOptions>): WebSocketOptions {
-  const complete = { ...defaultWebSocketOptions, ...options };
-  const problems = (Object.keys(defaultWebSocketOptions) as (keyof WebSocketOptions)[])
+  return wholeNumbers(defaultWebSocketOptions, options);
+}
+
+/** The numbers that have a default, as given or by default. Throws ConfigError that names every one out of range. */
+export function wholeNumbers<T extends { readonly [key in keyof T]: number }>(defaults: T, given: Partial<T>): T {
+  const keys = Object.keys(defaults) as (keyof T & string)[];
+  const complete = { ...defaults };
+  for (const key of keys) if (given[key] !== undefined) complete[key] = given[key];
+  const problems = keys
     .filter((key) => !Number.isInteger(complete[key]) || complete[key] < 1 || complete[key] > largest)
     .map((key) => `${key} is ${complete[key]}, but must be a whole number from 1 to ${largest}`);
   if (problems.length > 0) throw new ConfigError('bad-usage', problems);

@@ -16,6 +16,7 @@ import type { WebSocketOptions } from './options.ts';
 import { binaryMessageHeader } from './websocket-frame.ts';
 
 const missedHeartbeatsMax = 3;
+const lingerMs = 1000;
 const orderlyCodes: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 
 export class WebSocketConnection implements Connection {
@@ -27,6 +28,7 @@ export class WebSocketConnection implements Connection {
   readonly #socket: Socket;
   readonly #masked: boolean;
   readonly #options: WebSocketOptions;
+  readonly #onKnown: () => void;
   readonly #gate: SendGate;
   readonly #inbox = new Inbox<Uint8Array<ArrayBuffer>>((frame) => this.#taken(frame));
   readonly #heartbeat: NodeJS.Timeout;
@@ -39,12 +41,22 @@ export class WebSocketConnection implements Connection {
   readonly #count = (chunk: Buffer): void => this.#counted(chunk.byteLength);
   #failure: TransportError | undefined;
 
-  /** Takes over an open `webSocket` and the socket under it. `masked` says that this end is the client. */
-  constructor(webSocket: WebSocket, socket: Socket, masked: boolean, options: WebSocketOptions) {
+  /**
+   * Takes over an open `webSocket` and the socket under it. `masked` says that this end is the client. `onKnown` is called when the bound
+   * for strangers is lifted.
+   */
+  constructor(
+    webSocket: WebSocket,
+    socket: Socket,
+    masked: boolean,
+    options: WebSocketOptions,
+    onKnown: () => void = () => {},
+  ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#masked = masked;
     this.#options = options;
+    this.#onKnown = onKnown;
     this.#gate = new SendGate(options);
     this.remote = `${socket.remoteAddress}:${socket.remotePort}`;
     webSocket.on('message', (data: Buffer<ArrayBuffer>, isBinary) => this.#arrived(data, isBinary));
@@ -76,12 +88,22 @@ export class WebSocketConnection implements Connection {
     return this.#inbox.take(signal);
   }
 
+  /** Reads nothing more until `resume`. */
+  pause(): void {
+    this.#webSocket.pause();
+  }
+
+  resume(): void {
+    if (this.#inboundLeft >= 0 && !this.#backlogIsFull()) this.#webSocket.resume();
+  }
+
   boundInbound(bytesMax: number | undefined): void {
     if (this.#inboundLeft < 0) return;
     this.#socket.off('data', this.#count);
     this.#inboundLeft = bytesMax ?? Number.POSITIVE_INFINITY;
     // Before `ws` hears of the bytes: it would keep them until their frame is whole. A listener put first does not make the socket flow.
     if (bytesMax !== undefined) this.#socket.prependListener('data', this.#count);
+    else this.#onKnown();
   }
 
   close(reason = ''): Promise<void> {
@@ -89,10 +111,9 @@ export class WebSocketConnection implements Connection {
       this.#closing = true;
       this.#gate.close(new TransportError('closed', `${this.remote}: this end closed the connection`));
       this.#inbox.clear();
-      this.#webSocket.resume();
+      if (this.#inboundLeft >= 0) this.#webSocket.resume();
       this.#webSocket.close(1000, shorten(reason));
-      // The answer of a peer that is heard no more does not arrive.
-      if (this.#inboundLeft < 0) this.#socket.end();
+      if (this.#inboundLeft < 0) this.#endUnheard();
     }
     return this.#gone;
   }
@@ -118,8 +139,15 @@ export class WebSocketConnection implements Connection {
     this.#inboundLeft -= bytes;
     if (this.#inboundLeft >= 0) return;
     this.#inbox.end(new TransportError('too-large', `${this.remote} sent more than it may before it is known`));
-    // `ws` hears no more either; the socket flows on, into nothing.
-    this.#socket.removeAllListeners('data').resume();
+    // `ws` hears no more either, and nothing more is read: the peer's next bytes stay at the peer.
+    this.#socket.removeAllListeners('data').pause();
+  }
+
+  /** The answer of a peer that is heard no more does not arrive. It has a while to read what it was told before the connection is cut. */
+  #endUnheard(): void {
+    this.#socket.end(() => {
+      setTimeout(() => this.#socket.destroy(), Math.min(lingerMs, this.#options.closeTimeoutMs)).unref();
+    });
   }
 
   #arrived(data: Buffer<ArrayBuffer>, isBinary: boolean): void {
