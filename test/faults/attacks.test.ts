@@ -8,7 +8,7 @@ import { createMemoryListener, createMemoryPair } from '../../src/transport/inde
 import { planStudy, twoClasses } from '../harness/study.ts';
 import { type Attacker, HostileProxy, type Injection } from './hostile-proxy.ts';
 import { frameOf } from './mutations.ts';
-import { hastyClock, type Outcome, type Planned, serve, takePart } from './party.ts';
+import { hastyClock, type Outcome, serve, takePart } from './party.ts';
 import { received } from './pretender.ts';
 
 const logits = { name: 'lipid-mlp', options: { inputs: 7 }, loss: 'binary-cross-entropy' } as const;
@@ -197,7 +197,7 @@ test('a site of a foreign study is refused by name, and learns nothing of this o
   const server = serve(planned, listener, { signal: ending.signal }, (event) => {
     if (event.kind === 'refused') told.push(event.code);
   }).catch((error: unknown) => error);
-  const foreign = takePart(other as Planned, 0, () => listener.connect()).catch((error: unknown) => error);
+  const foreign = takePart(other, 0, () => listener.connect()).catch((error: unknown) => error);
   const error = (await foreign) as Error;
   expect(error).toMatchObject({ code: 'refused-by-peer', message: expect.stringContaining('plan-mismatch') });
   expect(error.message).not.toContain(planHash(planned.plan));

@@ -59,7 +59,9 @@ export class Fuzzer implements Attacker {
   injected = 0;
   #pastDecoder = 0;
   /** How many frames are to be sent in all. */
-  wanted: number;
+  readonly wanted: number;
+  /** Fewer than 1 leaves more messages in peace, so that few frames are spread over all kinds of them. */
+  intensity = 1;
 
   constructor(seed: number, wanted: number) {
     this.#seed = seed;
@@ -84,7 +86,7 @@ export class Fuzzer implements Attacker {
   }
 
   choose(direction: 'up' | 'down', honest: Message, without: readonly Field[] = []): Injection | undefined {
-    if (this.done || this.#dice.uniform() >= (often[honest.kind] ?? 0.95)) return undefined;
+    if (this.done || this.#dice.uniform() >= this.intensity * (often[honest.kind] ?? 0.95)) return undefined;
     const honestFrame = frameOf(honest);
     for (let tries = 0; tries < 4; tries++) {
       const source = this.#source();
