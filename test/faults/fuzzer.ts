@@ -28,8 +28,8 @@ const shares: Readonly<Record<Source, number>> = {
 const often: Partial<Record<MessageKind, number>> = { hello: 0.15, welcome: 0.1 };
 
 /** Honest frames that are kept, to be sent where they do not belong. */
-const keptMost = 256;
-const keptBytesMost = 64 << 10;
+const keptMost = 64;
+const keptBytesMost = 16 << 10;
 const madeUpAtOnce = 256;
 
 /** What an attack came to. */
