@@ -42,6 +42,9 @@ const studies: readonly (readonly [string, TestStudy])[] = allowedChoices()
     return choices.labels === 'site' ? [[name, study], [`${name}, classes`, classes]] : [[name, study]]; // prettier-ignore
   });
 
+/** About as many bad frames one study takes, if every message is attacked that can be. */
+const framesOfStudy = 3500;
+
 /** No pause is waited for: a pause is no part of what is looked at. */
 const restlessClock: Clock = {
   ...systemClock,
@@ -54,6 +57,8 @@ export async function fuzz({ seed, frames }: FuzzOrder): Promise<FuzzResult> {
   // Each bad frame makes errors, and nobody reads where they were thrown.
   Error.stackTraceLimit = 0;
   const fuzzer = new Fuzzer(seed, frames);
+  // Every kind of study has its share, twice.
+  fuzzer.intensity = Math.min(1, frames / (2 * studies.length * framesOfStudy));
   const inPeace = new Map<string, string>();
   const tallies = { atServer: {} as Tally, atSites: {} as Tally, byMode: {} as Tally };
   const memory = new Growth();

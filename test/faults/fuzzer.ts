@@ -28,8 +28,8 @@ const shares: Readonly<Record<Source, number>> = {
 const often: Partial<Record<MessageKind, number>> = { hello: 0.15, welcome: 0.1 };
 
 /** Honest frames that are kept, to be sent where they do not belong. */
-const keptMost = 256;
-const keptBytesMost = 64 << 10;
+const keptMost = 64;
+const keptBytesMost = 16 << 10;
 const madeUpAtOnce = 256;
 
 /** What an attack came to. */
@@ -59,7 +59,9 @@ export class Fuzzer implements Attacker {
   injected = 0;
   #pastDecoder = 0;
   /** How many frames are to be sent in all. */
-  wanted: number;
+  readonly wanted: number;
+  /** Fewer than 1 leaves more messages in peace, so that few frames are spread over all kinds of them. */
+  intensity = 1;
 
   constructor(seed: number, wanted: number) {
     this.#seed = seed;
@@ -84,7 +86,7 @@ export class Fuzzer implements Attacker {
   }
 
   choose(direction: 'up' | 'down', honest: Message, without: readonly Field[] = []): Injection | undefined {
-    if (this.done || this.#dice.uniform() >= (often[honest.kind] ?? 0.95)) return undefined;
+    if (this.done || this.#dice.uniform() >= this.intensity * (often[honest.kind] ?? 0.95)) return undefined;
     const honestFrame = frameOf(honest);
     for (let tries = 0; tries < 4; tries++) {
       const source = this.#source();

@@ -37,6 +37,8 @@ interface Relay {
   readonly up: Connection;
   /** The bad frame that awaits its refusal. */
   pending: Injection | undefined;
+  /** A bad frame was answered: nobody reads what comes after. */
+  over: boolean;
 }
 
 export class HostileProxy {
@@ -105,7 +107,7 @@ export class HostileProxy {
       }
       up = await this.#connect();
       await up.send([frame]);
-      await this.#relay({ site: hello.site, down, up, pending: undefined }, hello);
+      await this.#relay({ site: hello.site, down, up, pending: undefined, over: false }, hello);
     } finally {
       await up?.close();
       await down.close();
@@ -136,11 +138,12 @@ export class HostileProxy {
       if (pending && pending.direction !== direction) {
         // The peer that got the bad frame answers, and that ends the connection. Its word goes to the other, or is lost with it.
         relay.pending = undefined;
+        relay.over = true;
         this.#injector.refused(pending, codeOfRefusal(frame));
         if (frame && this.#injector.injected % 2 === 0) await to.send([frame]).catch(() => undefined);
         return;
       }
-      if (!frame) return;
+      if (!frame || relay.over) return;
       if (pending) continue; // What comes after a bad frame is lost with the connection.
       const honest = decodeMessage(frame);
       const bad = this.#choose(relay.site, direction, honest, hello);

@@ -37,7 +37,12 @@ export class Host {
   #exit: Error | undefined;
 
   constructor(program: string) {
-    this.#child = fork(program, { execArgv: ['--expose-gc', '--max-semi-space-size=4'], stdio: 'inherit' });
+    // One heap of the C library: what threads leave free in theirs is no growth of the program.
+    this.#child = fork(program, {
+      execArgv: ['--expose-gc', '--max-semi-space-size=4'],
+      stdio: 'inherit',
+      env: { MALLOC_ARENA_MAX: '1', ...process.env },
+    });
     this.#child.on('message', (answer: Answer) => this.#waiting.get(answer.id)?.(answer));
     this.#child.on('exit', (code, signal) => {
       this.#exit = new Error(`the host ended with ${code ?? signal}`);
