@@ -75,7 +75,17 @@ export type ProtocolErrorCode =
   | 'unknown-site'
   | 'already-connected'
   | 'study-stopped'
-  | 'refused-by-peer';
+  | 'refused-by-peer'
+  | 'not-admitted'
+  | 'no-proof'
+  | 'bad-proof'
+  | 'wrong-key'
+  | 'wrong-identity'
+  | 'revoked'
+  | 'key-replaced'
+  | 'unknown-token'
+  | 'token-expired'
+  | 'token-spent';
 
 /** A deadline passed. */
 export class TimeoutError extends SeptumError {

@@ -23,9 +23,10 @@ export class SiteProgress {
   }
 
   /** Says what the study is and who learns what. */
-  joins(plan: Plan): void {
+  joins(plan: Plan, url: string): void {
     this.#epochs = plan.training.epochs;
-    this.#screen.line(`site ${this.#site} takes part in study ${plan.study}; it reaches a server on this machine only`);
+    const where = url.startsWith('ws:') ? 'a server on this machine only' : `the server at ${url}`;
+    this.#screen.line(`site ${this.#site} takes part in study ${plan.study}; it reaches ${where}`);
     for (const { kind, direction, bytes, per } of plan.leaves)
       this.#screen.line(`${kind} ${direction}: ${bytesText(bytes)} a ${per}`);
     for (const statement of plan.statements) this.#screen.line(statement);

@@ -20,6 +20,7 @@ export * from './moments.ts';
 export { type Piece, piecesOf } from './pieces.ts';
 export * from './plan.ts';
 export * from './pooled.ts';
+export * from './proof.ts';
 export * from './report.ts';
 export * from './schedule.ts';
 export * from './script.ts';

@@ -13,6 +13,7 @@ import { stepsOfEpoch, takeCensuses } from './census.ts';
 import { type Pool, trainingPool, trainPoolEpoch } from './detached.ts';
 import { type EpochRecord, Epochs, type ServerCommit, TrainingLoss } from './epochs.ts';
 import { Evaluator, type PartMetrics } from './evaluation.ts';
+import type { Gate } from './gate.ts';
 import { handOver } from './hand-over.ts';
 import { replicaScope, trainEpoch } from './orders.ts';
 import { type Pooled, StudySites } from './study-sites.ts';
@@ -26,6 +27,8 @@ export interface ServerOptions {
   readonly study: CompiledStudy;
   readonly engine: Engine;
   readonly listener: Listener;
+  /** Who may come in; without it, whoever says a site's name. */
+  readonly gate?: Gate | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** How long a study waits for a site that is lost. */
@@ -60,6 +63,7 @@ export type ServerEvent =
       /** The error's code where the site's connection ended with one; else ''. */
       readonly code: string;
     }
+  | { readonly kind: 'enrolled'; readonly remote: string; readonly site: string }
   | { readonly kind: 'refused'; readonly remote: string; readonly reason: string; readonly code: string }
   | {
       readonly kind: 'counts';
@@ -139,7 +143,7 @@ export class StudyServer {
 
   /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
   async run(): Promise<ServerResult> {
-    const { listener, onEvent, plan, clock, signal } = this.#options;
+    const { listener, gate, onEvent, plan, clock, signal } = this.#options;
     const onAbort = () => this.#stop(signal.reason);
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
@@ -148,10 +152,12 @@ export class StudyServer {
       plan,
       planHash: planHash(plan),
       links: this.#sites.links,
+      gate,
       clock,
       signal: this.#ended.signal,
       helloTimeoutMs: 10_000,
       restart: (site) => this.#restart(site),
+      onEnrolled: (remote, site) => onEvent?.({ kind: 'enrolled', remote, site }),
       onRefused: (remote, reason, code) => onEvent?.({ kind: 'refused', remote, reason, code }),
     }).catch(() => undefined); // It ends with the listener or the signal.
     try {

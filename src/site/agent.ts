@@ -26,6 +26,7 @@ import type { Connection } from '../transport/index.ts';
 import { BatchSource } from './batch-source.ts';
 import { censusOf } from './census.ts';
 import { SiteEvaluation } from './evaluation.ts';
+import type { SiteKeys } from './greet.ts';
 import { SiteLink } from './link.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { SegmentRunner } from './segment-runner.ts';
@@ -40,6 +41,8 @@ export interface SiteOptions {
   readonly data: OpenedData;
   readonly engine: Engine;
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  /** An enrolled site's; without them the server is taken at its word, as on this machine. */
+  readonly keys?: SiteKeys | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** With `segmentSeed: site`: the site's secret, 8 to 32 bytes. */
@@ -113,7 +116,7 @@ export class SiteAgent {
   #trunk: Record<string, Tensor> = {};
 
   constructor(options: SiteOptions) {
-    const { plan, index, connect, clock, signal, timeoutMs } = options;
+    const { plan, index, connect, keys, clock, signal, timeoutMs } = options;
     this.#options = options;
     this.#plan = plan;
     this.#session = new Session('site', siteScript(plan, index, this.#facts));
@@ -122,6 +125,7 @@ export class SiteAgent {
       planHash: planHash(plan),
       session: this.#session,
       connect,
+      keys,
       clock,
       signal,
       timeoutMs,
@@ -210,6 +214,9 @@ export class SiteAgent {
       case 'hello':
       case 'welcome':
       case 'refuse':
+      case 'challenge':
+      case 'enrol':
+      case 'enrolled':
         throw new TypeError(`${line.kind} is in no script`);
     }
   }

@@ -18,23 +18,24 @@ import {
 } from '../base/index.ts';
 import {
   checkWelcome,
-  decodeMessage,
   encodeMessage,
   type Exchange,
   hello,
   type Message,
   type MessageKind,
-  readRefusal,
   refusal,
   type Session,
   type Values,
 } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
+import { greet, nextMessage, type SiteKeys } from './greet.ts';
 
 export interface LinkOptions {
   readonly site: string;
   readonly planHash: string;
   readonly session: Session;
+  /** With them both sides prove who they are; without, names are all there is. */
+  readonly keys?: SiteKeys | undefined;
   /** Opens a connection to the server. Rejects with TransportError. */
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
   readonly clock: Clock;
@@ -164,21 +165,12 @@ export class SiteLink {
     }
   }
 
-  async #next(connection: Connection, signal = this.#options.signal): Promise<Message> {
-    const frame = await connection.receive(signal);
-    if (!frame) throw new TransportError('closed', 'the server closed the connection');
-    const received = decodeMessage(frame);
-    if (received.kind === 'refuse') {
-      const { text, retry } = readRefusal(received);
-      throw new ProtocolError('refused-by-peer', `the server refused: ${text}`, {
-        cause: retry ? 'retry' : undefined,
-      });
-    }
-    return received;
+  #next(connection: Connection, signal = this.#options.signal): Promise<Message> {
+    return nextMessage(connection, signal);
   }
 
   async #open(): Promise<Connection> {
-    const { connect, session, site, planHash, signal, clock, timeoutMs, onState } = this.#options;
+    const { connect, session, site, planHash, keys, signal, clock, timeoutMs, onState } = this.#options;
     const deadline = clock.nowMs() + timeoutMs;
     for (;;) {
       signal.throwIfAborted();
@@ -186,10 +178,12 @@ export class SiteLink {
         const connection = await connect(signal);
         this.#connection = connection;
         const answer = await withDeadline(
-          async (ended) => {
-            await connection.send(encodeMessage(hello(site, planHash, session.position)), ended);
-            return this.#next(connection, ended);
-          },
+          (ended) =>
+            greet(connection, {
+              says: hello(site, planHash, session.position),
+              keys,
+              signal: ended,
+            }),
           welcomeTimeoutMs,
           'waiting for welcome',
           clock,
@@ -244,6 +238,7 @@ export class SiteLink {
     if (error instanceof TransportError || error instanceof TimeoutError) return true;
     if (!(error instanceof ProtocolError)) return false;
     if (error.code === 'refused-by-peer') return error.cause === 'retry';
-    return error.code !== 'plan-mismatch' || this.#welcomed;
+    const anotherServer = error.code === 'plan-mismatch' || error.code === 'wrong-identity';
+    return !anotherServer || this.#welcomed;
   }
 }

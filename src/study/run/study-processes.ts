@@ -68,6 +68,7 @@ class StudyProcesses {
     const shared = this.#sharedArguments();
     const server = await this.#start('server', [
       'server',
+      '--insecure',
       ...given({ '--listen': '127.0.0.1:0', '--state': stateDir, '--hand-over': join(secret, 'server') }),
       ...shared,
       ...serverArguments,

@@ -1,18 +1,21 @@
 // The server's end: an HTTP server that does nothing but turn requests into WebSockets.
 
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { ConfigError, messageOf } from '../../base/index.ts';
 import { Inbox } from '../inbox.ts';
 import type { Connection, Listener } from '../transport.ts';
+import type { Certificate } from './certificate.ts';
 import { requireLoopback } from './loopback.ts';
 import { completeOptions, wsOptions, type WebSocketOptions } from './options.ts';
 import { WebSocketConnection } from './websocket-connection.ts';
 
 export interface ListenOptions extends WebSocketOptions {
-  /** Default 127.0.0.1; only this machine's own addresses are allowed. */
+  /** Default 127.0.0.1; without `tls` only this machine's own addresses are allowed. */
   readonly host: string;
   /** 0 (default) takes a free port. */
   readonly port: number;
@@ -20,6 +23,15 @@ export interface ListenOptions extends WebSocketOptions {
   readonly connectionsMax: number;
   /** Origins of browser pages that may connect; any other page is answered with HTTP 403. Default none. */
   readonly origins: readonly string[];
+  /** With a certificate peers speak TLS 1.3, and nothing else. */
+  readonly tls: Certificate;
+  /** Told of a peer that does not get as far as a connection, because it does not speak this TLS. */
+  readonly onRefused: (remote: string, reason: string) => void;
+}
+
+/** A listener whose certificate can be another one for connections to come; those that stand go on. */
+export interface WebSocketListener extends Listener {
+  useCertificate(certificate: Certificate): void;
 }
 
 /** TCP connections that may be in their handshake, or be told that there is no room, beside those that are open. */
@@ -29,16 +41,22 @@ const handshakesMax = 256;
  * Listens for WebSockets. A peer that breaks WebSocket's rules, the limits, or the handshake's time loses its own connection and
  * nothing else. Throws ConfigError for a host that is not this machine, options out of range, or an address in use.
  */
-export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<Listener> {
-  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], ...rest } = options;
+export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<WebSocketListener> {
+  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], tls, onRefused, ...rest } = options;
   const complete = completeOptions(rest);
-  requireLoopback(host);
-  const http = createServer({
+  if (!tls) requireLoopback(host);
+  const limits = {
     headersTimeout: complete.handshakeTimeoutMs,
     requestTimeout: complete.handshakeTimeoutMs,
     connectionsCheckingInterval: Math.min(complete.handshakeTimeoutMs, 1000),
     maxHeaderSize: 16_384,
+  };
+  const secure = tls && createSecureServer({ ...limits, ...tlsOf(tls), handshakeTimeout: complete.handshakeTimeoutMs });
+  secure?.on('tlsClientError', (error, socket) => {
+    onRefused?.(`${socket.remoteAddress}:${socket.remotePort}`, `no TLS 1.3 connection: ${messageOf(error)}`);
+    socket.destroy();
   });
+  const http = secure ?? createServer(limits);
   const upgrader = new WebSocketServer({ ...wsOptions(complete), noServer: true, clientTracking: false });
   const arrived = new Inbox<Connection>(() => {});
   let openCount = 0;
@@ -55,12 +73,17 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     stream.once('close', () => (openCount -= 1));
     stream.once('error', () => stream.destroy());
     upgrader.handleUpgrade(request, stream, head, (webSocket) => {
-      // An HTTP server that listens on TCP gives TCP sockets.
-      arrived.put(new WebSocketConnection(webSocket, stream as Socket, false, complete));
+      try {
+        // An HTTP server that listens on TCP gives TCP sockets.
+        arrived.put(new WebSocketConnection(webSocket, stream as Socket, false, complete));
+      } catch {
+        stream.destroy(); // The TLS connection has gone already.
+      }
     });
   });
+  const scheme = secure ? 'wss' : 'ws';
   http.maxConnections = connectionsMax + handshakesMax;
-  const address = await listen(http, host, port);
+  const address = `${scheme}://${await listen(http, host, port)}`;
   // An accept that fails, for want of file handles perhaps, costs that one peer; the listener goes on.
   http.on('error', () => {});
 
@@ -71,7 +94,17 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     http.closeAllConnections();
     await Promise.all(arrived.clear().map((connection) => connection.close('the listener closed')));
   };
-  return { address, accept: (signal) => arrived.take(signal), close, [Symbol.asyncDispose]: close };
+  return {
+    address,
+    accept: (signal) => arrived.take(signal),
+    useCertificate: (certificate) => secure?.setSecureContext(tlsOf(certificate)),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function tlsOf({ cert, key }: Certificate): SecureContextOptions {
+  return { cert, key, minVersion: 'TLSv1.3' };
 }
 
 function listen(http: Server, host: string, port: number): Promise<string> {
@@ -81,7 +114,7 @@ function listen(http: Server, host: string, port: number): Promise<string> {
     );
     http.listen(port, host.replace(/^\[(.*)\]$/, '$1'), () => {
       const bound = http.address() as AddressInfo;
-      resolve(`ws://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`);
+      resolve(`${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`);
     });
   });
 }
