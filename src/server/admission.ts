@@ -11,7 +11,7 @@ import {
   TransportError,
   withDeadline,
 } from '../base/index.ts';
-import { checkHello, decodeMessage, encodeMessage, type Message, type Plan } from '../protocol/index.ts';
+import { checkHello, decodeMessage, encodeMessage, type Message, type Plan, readRefusal } from '../protocol/index.ts';
 import type { Connection, Listener } from '../transport/index.ts';
 import { type Gate, toldOf } from './gate.ts';
 import { refuse } from './refuse.ts';
@@ -74,6 +74,8 @@ async function greet(connection: Connection, options: AdmissionOptions, onHello:
     ).finally(onHello);
     if (!frame) throw new TransportError('closed', 'the peer closed the connection before it said hello');
     const received = decodeMessage(frame);
+    if (received.kind === 'refuse')
+      throw new TransportError('refused', `the peer closes: ${readRefusal(received).text}`);
     if (entrance && received.kind === 'enrol') {
       const { answer, site } = entrance.enrol(received);
       options.onEnrolled?.(connection.remote, site);

@@ -44,14 +44,23 @@ export function folder(): string {
   return made;
 }
 
+export interface StartOptions {
+  readonly cwd?: string;
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What is on standard input; default: nothing. */
+  readonly input?: string;
+}
+
 /** Starts `septum ARGUMENTS…`. */
-export function start(commandArguments: readonly string[], options: { readonly cwd?: string } = {}): Running {
+export function start(commandArguments: readonly string[], options: StartOptions = {}): Running {
   requireFreshBuild();
   const child = spawn(process.execPath, [command, ...commandArguments], {
     cwd: options.cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1' },
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, NO_COLOR: '1', ...options.env },
   });
+  child.stdin?.end(options.input);
   running.add(child);
   let [stdout, stderr] = ['', ''];
   const listeners = new Set<() => void>();
@@ -91,7 +100,7 @@ export function start(commandArguments: readonly string[], options: { readonly c
 }
 
 /** Runs `septum ARGUMENTS…` to its end. */
-export function septum(commandArguments: readonly string[], options: { readonly cwd?: string } = {}): Promise<Ended> {
+export function septum(commandArguments: readonly string[], options: StartOptions = {}): Promise<Ended> {
   return start(commandArguments, options).ended;
 }
 

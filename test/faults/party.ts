@@ -5,8 +5,8 @@ import { setMaxListeners } from 'node:events';
 import { type Clock, codeOf, sha256Hex } from '../../src/base/index.ts';
 import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
-import { type ServerEvent, StudyServer } from '../../src/server/index.ts';
-import { SiteAgent, type SiteEvent } from '../../src/site/index.ts';
+import { type Gate, type ServerEvent, StudyServer } from '../../src/server/index.ts';
+import { SiteAgent, type SiteEvent, type SiteKeys } from '../../src/site/index.ts';
 import { createMemoryActivationStore } from '../../src/store/index.ts';
 import { bytesOf, type Tensor } from '../../src/tensor/index.ts';
 import type { Connection, Listener } from '../../src/transport/index.ts';
@@ -37,6 +37,10 @@ export interface PartySettings {
   readonly silenceTimeoutMs?: number | undefined;
   /** Where the engine runs; inline unless said otherwise. */
   readonly placement?: 'inline' | 'worker';
+  /** The server's, for sites that come in by their keys. */
+  readonly gate?: Gate;
+  /** Such a site's. */
+  readonly keys?: SiteKeys;
 }
 
 /** Waits between attempts are cut short; what time it is stays true. */
@@ -65,6 +69,7 @@ export async function serve(
     joinTimeoutMs,
     silenceTimeoutMs,
     placement = 'inline',
+    gate,
   }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -76,6 +81,7 @@ export async function serve(
       study,
       engine,
       listener,
+      gate,
       clock,
       signal,
       timeoutMs,
@@ -104,7 +110,7 @@ export async function takePart(
   { plan, study, data }: Planned,
   index: number,
   connect: (signal: AbortSignal) => Promise<Connection>,
-  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline' }: PartySettings = {},
+  { clock = systemClock, signal = neverAborted(), timeoutMs = 30_000, placement = 'inline', keys }: PartySettings = {},
   onEvent: (event: SiteEvent) => void = () => undefined,
 ): Promise<Outcome> {
   const tally: Tally = {};
@@ -117,6 +123,7 @@ export async function takePart(
       data: data[index]!,
       engine,
       connect,
+      keys,
       clock,
       signal,
       timeoutMs,
