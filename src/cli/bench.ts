@@ -31,9 +31,9 @@ const usualSteps: Readonly<Record<string, { readonly steps: number; readonly war
 export async function bench(flags: BenchFlags): Promise<number> {
   const screen = new Screen({ quiet: flags.json ?? false });
   try {
-    for (const name of ['tls', 'ledger', 'commits'] as const)
+    for (const name of ['ledger', 'commits'] as const)
       if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
-    const { network, sites, batch, segments, optimizer, serverThreads, provider, profile } = flags;
+    const { network, sites, batch, segments, optimizer, serverThreads, provider, tls, profile } = flags;
     const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
     const options: BenchOptions = {
@@ -44,6 +44,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       optimizer,
       serverThreads,
       provider,
+      tls,
       profileFile,
       steps: flags.steps ?? usual.steps,
       warmUp: flags.warmUp ?? usual.warmUp,
@@ -78,6 +79,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
         segments,
         optimizer,
         provider: provider ?? 'cpu',
+        tls: tls ?? false,
         steps: options.steps,
         warmUp: options.warmUp,
         machine,

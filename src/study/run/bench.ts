@@ -22,6 +22,8 @@ export interface BenchOptions extends BenchSettings {
   readonly serverThreads?: number | undefined;
   /** What computes, at the server and at the sites; default `cpu`. */
   readonly provider?: Provider | undefined;
+  /** Whether sites join by invites and speak over TLS. */
+  readonly tls?: boolean | undefined;
   /** Where to write a Chrome trace of steps. Recording slows them down. */
   readonly profileFile?: string | undefined;
   readonly signal: AbortSignal;
@@ -60,7 +62,7 @@ const profiledMost = 50;
 
 /** Trains a study of random records in processes, and times it. */
 export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
-  const { sites, batch, steps, warmUp, serverThreads, provider, profileFile, signal } = options;
+  const { sites, batch, steps, warmUp, serverThreads, provider, tls, profileFile, signal } = options;
   const text = benchStudy(options);
   const planned = planOf(parseStudy(text, 'bench.yaml'));
   const total = warmUp + steps;
@@ -80,6 +82,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       secret: join(folder, 'secret'),
       serverArguments: [...extra, ...(serverThreads === undefined ? [] : ['--threads', String(serverThreads)])],
       siteArguments: () => [...extra, '--data', '-', '--random-records', String(total * batch)],
+      tls,
       timeoutMs: 60_000,
       profile,
       signal,
