@@ -191,3 +191,12 @@ describe('sites that were invited', () => {
     await server.ended;
   });
 });
+
+it('septum bench --tls times sites that have joined', { timeout: 240_000 }, async () => {
+  const counts = ['--sites', '2', '--steps', '20', '--warm-up', '2'];
+  const words = ['bench', '--network', 'lipid-mlp', ...counts, '--tls', '--split-only', '--json'];
+  const { code, stdout, stderr } = await septum(words);
+  expect(stderr).not.toContain('refused');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ samplesPerSecond: expect.any(Number), stepMs: expect.any(Number) });
+});

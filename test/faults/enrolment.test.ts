@@ -223,6 +223,25 @@ describe('at the server, a peer', () => {
   });
 });
 
+test('an address that fails again and again is heard no more, and who is in stays in', async () => {
+  await guarded.close();
+  guarded = await Guarded.open(planned, { attempts: { most: 5, withinMs: 3000 } });
+  const refused = await runBeside(async () => {
+    for (let times = 0; times < 5; times++)
+      expect(await answerTo(await open(), hello('B', hash, 0))).toMatchObject(notAdmitted);
+    const closed = { code: 'connect-failed' };
+    for (let times = 0; times < 20; times++) await expect(connectWebSocket(guarded.url)).rejects.toMatchObject(closed);
+    // After a while it is heard again: B and C are from the same address.
+    while (
+      await connectWebSocket(guarded.url).then(
+        (connection) => connection.close().then(() => false),
+        () => true,
+      )
+    );
+  });
+  expect(refused).toEqual([...new Array<string>(5).fill('no-proof'), 'too-many', 'closed']);
+});
+
 describe('a site', () => {
   const impatient = { clock: fastClock(20), timeoutMs: 2_000 };
 
@@ -326,7 +345,7 @@ describe('a site', () => {
   });
 
   test('goes on under another certificate, when it connects again after the server’s was renewed', async () => {
-    const renewing = await Guarded.open(planned, 50);
+    const renewing = await Guarded.open(planned, { renewMs: 50 });
     const server = renewing.serve();
     for (const site of planned.plan.sites) await renewing.enrol(site);
     const seen = new Set<string>();

@@ -5,7 +5,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SiteKeys } from '../../src/site/index.ts';
-import { Door, type Enrolment, inviteSite, joinStudy, openEnrolment, readInvite } from '../../src/study/index.ts';
+import {
+  Door,
+  type DoorOptions,
+  type Enrolment,
+  inviteSite,
+  joinStudy,
+  openEnrolment,
+  readInvite,
+} from '../../src/study/index.ts';
 import { connectWebSocket, listenWebSocket, type WebSocketListener } from '../../src/transport/node/index.ts';
 import { type Outcome, type PartySettings, type Planned, serve, takePart } from './party.ts';
 
@@ -30,14 +38,11 @@ export class Guarded {
     this.listener = listen(this.refusals);
   }
 
-  static async open(planned: Planned, renewMs?: number): Promise<Guarded> {
+  static async open(planned: Planned, options: DoorOptions = {}): Promise<Guarded> {
     const folder = await mkdtemp(join(tmpdir(), 'septum-guarded-'));
-    const door = await Door.open(join(folder, 'server'), planned.plan, { renewMs });
+    const door = await Door.open(join(folder, 'server'), planned.plan, options);
     let refused: Refusal[] = [];
-    const listener = await listenWebSocket({
-      tls: door.certificate,
-      onRefused: (_, reason) => refused.push({ code: 'no-tls', reason }),
-    });
+    const listener = await listenWebSocket(door.listening(({ code, reason }) => refused.push({ code, reason })));
     door.opened(listener);
     return new Guarded(folder, door, planned, (refusals) => {
       refused = refusals;
@@ -60,7 +65,8 @@ export class Guarded {
   /** Runs the study's server to its end. */
   serve(settings: PartySettings = {}, onConnected: (site: string) => void = () => undefined): Promise<Outcome> {
     return serve(this.planned, this.listener, { ...settings, gate: this.door.gate }, (event) => {
-      if (event.kind === 'refused') this.refusals.push({ code: event.code, reason: event.reason });
+      if (event.kind === 'refused')
+        this.door.refused(event, ({ code, reason }) => this.refusals.push({ code, reason }));
       if (event.kind === 'site' && event.state === 'connected') onConnected(event.site);
     });
   }

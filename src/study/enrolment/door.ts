@@ -7,7 +7,13 @@ import { ConfigError, messageOf } from '../../base/index.ts';
 import { systemClock } from '../../base/node/index.ts';
 import { type Plan, planHash } from '../../protocol/index.ts';
 import { Gate } from '../../server/index.ts';
-import { type Certificate, makeCertificate, type WebSocketListener } from '../../transport/node/index.ts';
+import {
+  type Certificate,
+  type ListenOptions,
+  makeCertificate,
+  type WebSocketListener,
+} from '../../transport/node/index.ts';
+import { Attempts, type AttemptsLimits } from './attempts.ts';
 import { cryptography } from './cryptography.ts';
 import { fingerprint } from './invite.ts';
 import { openServerFolder, type ServerFolder } from './server-folder.ts';
@@ -17,6 +23,8 @@ export interface DoorOptions {
   readonly certificateFiles?: { readonly cert: string; readonly key: string } | undefined;
   /** How often the certificate is renewed. Default: a day. */
   readonly renewMs?: number | undefined;
+  /** How often an address may fail. */
+  readonly attempts?: Partial<AttemptsLimits> | undefined;
   /** Told of a certificate that could not be renewed; the one before it stays. */
   readonly onTrouble?: ((what: string) => void) | undefined;
 }
@@ -25,6 +33,26 @@ const dayMs = 24 * 3_600_000;
 /** A certificate of the identity's own is valid for so many renewals. */
 const renewalsValid = 30;
 
+/** A peer that was refused, as the server's events have it. */
+export interface Refused {
+  readonly remote: string;
+  readonly reason: string;
+  readonly code: string;
+}
+
+/** Refusals of those who have shown that they are a site, or have an invite. */
+const shown: ReadonlySet<string> = new Set([
+  'already-connected',
+  'out-of-order',
+  'plan-mismatch',
+  'unknown-site',
+  'study-stopped',
+  'revoked',
+  'key-replaced',
+  'token-expired',
+  'token-spent',
+]);
+
 export class Door implements AsyncDisposable {
   readonly #folder: ServerFolder;
   readonly #plan: Plan;
@@ -32,6 +60,7 @@ export class Door implements AsyncDisposable {
   readonly gate: Gate;
   /** What a listener starts with. */
   readonly certificate: Certificate;
+  readonly #attempts: Attempts;
   #cancel = (): void => undefined;
 
   private constructor(folder: ServerFolder, plan: Plan, options: DoorOptions, certificate: Certificate) {
@@ -39,6 +68,7 @@ export class Door implements AsyncDisposable {
     this.#plan = plan;
     this.#options = options;
     this.certificate = certificate;
+    this.#attempts = new Attempts(systemClock, options.attempts);
     const { identity, registry } = folder;
     this.gate = new Gate({ study: plan.study, identity, registry, cryptography, dateMs: () => Date.now() });
   }
@@ -52,6 +82,27 @@ export class Door implements AsyncDisposable {
       await folder.registry[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** What a listener of this door is told, with who is to hear of a peer that is refused. */
+  listening(onRefused: (refused: Refused) => void): Pick<ListenOptions, 'tls' | 'hears' | 'onRefused'> {
+    return {
+      tls: this.certificate,
+      hears: (address) => this.#attempts.allows(address),
+      onRefused: (remote, reason) => this.refused({ remote, reason, code: 'no-tls' }, onRefused),
+    };
+  }
+
+  /** Passes on that a peer was refused, and counts it where the peer has not shown who it is: whoever fails too often is heard no more for a minute. */
+  refused(refused: Refused, onRefused: (refused: Refused) => void): void {
+    onRefused(refused);
+    const { remote, code } = refused;
+    if (shown.has(code) || !this.#attempts.failed(remote.slice(0, remote.lastIndexOf(':')))) return;
+    onRefused({
+      remote,
+      reason: 'too many attempts that failed: this address is not heard for a while',
+      code: 'too-many',
+    });
   }
 
   /** How people know the server's identity. */

@@ -59,10 +59,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const listener = closing.use(
     await listenWebSocket({
       ...options.listen,
-      ...(door && {
-        tls: door.certificate,
-        onRefused: (remote, reason) => onEvent?.({ kind: 'refused', remote, reason, code: 'no-tls' }),
-      }),
+      ...door?.listening((refused) => onEvent?.({ kind: 'refused', ...refused })),
     }),
   );
   door?.opened(listener);
@@ -108,7 +105,9 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
         options.timer?.step();
         recorder?.step();
       }
-      onEvent?.(event);
+      if (event.kind === 'refused' && door)
+        door.refused(event, (refused) => onEvent?.({ kind: 'refused', ...refused }));
+      else onEvent?.(event);
     },
   });
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);

@@ -27,6 +27,8 @@ export interface ListenOptions extends WebSocketOptions {
   readonly tls: Certificate;
   /** Told of a peer that does not get as far as a connection, because it does not speak this TLS. */
   readonly onRefused: (remote: string, reason: string) => void;
+  /** Whether an IP address is heard at all; a connection from another is cut before anything is read of it. Default: all are. */
+  readonly hears: (address: string) => boolean;
 }
 
 /** A listener whose certificate can be another one for connections to come; those that stand go on. */
@@ -42,7 +44,7 @@ const handshakesMax = 256;
  * nothing else. Throws ConfigError for a host that is not this machine, options out of range, or an address in use.
  */
 export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<WebSocketListener> {
-  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], tls, onRefused, ...rest } = options;
+  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], tls, onRefused, hears, ...rest } = options;
   const complete = completeOptions(rest);
   if (!tls) requireLoopback(host);
   const limits = {
@@ -53,10 +55,17 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
   };
   const secure = tls && createSecureServer({ ...limits, ...tlsOf(tls), handshakeTimeout: complete.handshakeTimeoutMs });
   secure?.on('tlsClientError', (error, socket) => {
-    onRefused?.(`${socket.remoteAddress}:${socket.remotePort}`, `no TLS 1.3 connection: ${messageOf(error)}`);
+    const { remoteAddress, remotePort } = socket;
     socket.destroy();
+    // There is nothing to tell of one that was not heard, and of one whose time was up Node does not say who it was.
+    if (remoteAddress === undefined || hears?.(remoteAddress) === false) return;
+    onRefused?.(`${remoteAddress}:${remotePort}`, `no TLS 1.3 connection: ${messageOf(error)}`);
   });
   const http = secure ?? createServer(limits);
+  if (hears)
+    http.prependListener('connection', (socket: Socket) => {
+      if (!hears(socket.remoteAddress ?? '')) socket.destroy();
+    });
   const upgrader = new WebSocketServer({ ...wsOptions(complete), noServer: true, clientTracking: false });
   const arrived = new Inbox<Connection>(() => {});
   let openCount = 0;
