@@ -6,27 +6,27 @@ import type { Registry } from '../registry.ts';
 import { openSqliteRegistry } from './sqlite-registry.ts';
 
 let folder: string;
-let registry: Registry;
+let sites: Registry;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'septum-registry-'));
-  registry = await openSqliteRegistry(join(folder, 'registry.db'));
-  registry.putStudy({ name: 'lipids', plan: 'aa', sites: ['south', 'north'], address: '127.0.0.1:1' });
-  registry.putStudy({ name: 'bones', plan: 'bb', sites: ['north'], address: '127.0.0.1:2' });
+  sites = await openSqliteRegistry(join(folder, 'registry.db'));
+  sites.putStudy({ name: 'lipids', plan: 'aa', sites: ['south', 'north'], address: '127.0.0.1:1' });
+  sites.putStudy({ name: 'bones', plan: 'bb', sites: ['north'], address: '127.0.0.1:2' });
 });
 afterEach(async () => {
-  await registry[Symbol.asyncDispose]();
+  await sites[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
 
 const invite = (hash: string, expiresMs = 1000, site = 'north') =>
-  registry.invite('lipids', site, { hash, expiresMs }, 0);
+  sites.invite('lipids', site, { hash, expiresMs }, 0);
 const enrol = (hash: string, key: string, nowMs = 1, site = 'north', study = 'lipids') =>
-  registry.enrol(study, site, hash, key, nowMs);
-const standing = (key: string, site = 'north', study = 'lipids') => registry.standing(study, site, key);
+  sites.enrol(study, site, hash, key, nowMs);
+const standing = (key: string, site = 'north', study = 'lipids') => sites.standing(study, site, key);
 
 describe('a registry', () => {
   test('keeps studies with their sites in order, and takes what has changed of one', async () => {
-    registry.putStudy({ name: 'lipids', plan: 'cc', sites: ['south', 'north', 'west'], address: 'example.org:443' });
+    sites.putStudy({ name: 'lipids', plan: 'cc', sites: ['south', 'north', 'west'], address: 'example.org:443' });
     const again = await openSqliteRegistry(join(folder, 'registry.db'));
     expect(again.studies()).toEqual([
       { name: 'bones', plan: 'bb', sites: ['north'], address: '127.0.0.1:2' },
@@ -77,21 +77,21 @@ describe('a registry', () => {
     enrol('t2', 'k2');
     expect([standing('k1'), standing('k2')]).toEqual(['replaced', 'enrolled']);
     invite('t3');
-    expect(registry.revoke('lipids', 'north', 3)).toBe(true);
+    expect(sites.revoke('lipids', 'north', 3)).toBe(true);
     expect([standing('k1'), standing('k2')]).toEqual(['replaced', 'revoked']);
     expect(enrol('t3', 'k3')).toBe('unknown');
     expect(enrol('t2', 'k2')).toBe('spent');
-    expect(registry.revoke('lipids', 'north', 4)).toBe(false);
-    expect(() => registry.revoke('lipids', 'east', 4)).toThrow(/study lipids has no site east/);
+    expect(sites.revoke('lipids', 'north', 4)).toBe(false);
+    expect(() => sites.revoke('lipids', 'east', 4)).toThrow(/study lipids has no site east/);
     expect(() => invite('t4', 1000, 'east')).toThrow(/study lipids has no site east/);
   });
 
   test('tells when another process has written', async () => {
     const other = await openSqliteRegistry(join(folder, 'registry.db'));
-    const before = registry.version();
-    expect(registry.version()).toBe(before);
+    const before = sites.version();
+    expect(sites.version()).toBe(before);
     other.invite('lipids', 'north', { hash: 't9', expiresMs: 9 }, 0);
-    expect(registry.version()).not.toBe(before);
+    expect(sites.version()).not.toBe(before);
     await other[Symbol.asyncDispose]();
   });
 
