@@ -85,13 +85,14 @@ describe('a study over WebSockets', () => {
       expect(await say(url, { ...hello('B', hash, 0), scalars: [1] })).toEqual(refused('bad-field', false));
       expect(await say(url, hello('B', hash, 7))).toEqual(refused('out-of-order', false));
       expect(await say(url, message('census'))).toEqual(refused('out-of-order', false));
-      expect(await say(url, message('refuse', { scalars: [0] }))).toEqual(refused('out-of-order', false));
+      expect(await say(url, message('refuse', { scalars: [0] }))).toEqual(refused('refused', false));
     });
     expect(outcome.tally).toMatchObject({
       'refused plan-mismatch': 1,
       'refused unknown-site': 2,
       'refused bad-field': 1,
-      'refused out-of-order': 3,
+      'refused out-of-order': 2,
+      'refused refused': 1,
     });
   });
 
