@@ -77,7 +77,17 @@ export type ProtocolErrorCode =
   | 'going-back'
   | 'study-went-back'
   | 'study-stopped'
-  | 'refused-by-peer';
+  | 'refused-by-peer'
+  | 'not-admitted'
+  | 'no-proof'
+  | 'bad-proof'
+  | 'wrong-key'
+  | 'wrong-identity'
+  | 'revoked'
+  | 'key-replaced'
+  | 'unknown-token'
+  | 'token-expired'
+  | 'token-spent';
 
 /** A deadline passed. */
 export class TimeoutError extends SeptumError {

@@ -6,5 +6,6 @@ export * from './clock.ts';
 export * from './deadline.ts';
 export * from './errors.ts';
 export * from './hash.ts';
+export * from './hex.ts';
 export * from './philox.ts';
 export * from './random.ts';

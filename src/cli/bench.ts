@@ -31,9 +31,8 @@ const usualSteps: Readonly<Record<string, { readonly steps: number; readonly war
 export async function bench(flags: BenchFlags): Promise<number> {
   const screen = new Screen({ quiet: flags.json ?? false });
   try {
-    for (const name of ['tls', 'commits'] as const)
-      if (flags[name]) throw new ConfigError('bad-usage', `--${name}: comes in a later version`);
-    const { network, sites, batch, segments, optimizer, serverThreads, provider, profile, ledger } = flags;
+    if (flags.commits) throw new ConfigError('bad-usage', '--commits: comes in a later version');
+    const { network, sites, batch, segments, optimizer, serverThreads, provider, tls, profile, ledger } = flags;
     const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
     const options: BenchOptions = {
@@ -44,6 +43,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       optimizer,
       serverThreads,
       provider,
+      tls,
       profileFile,
       ledger,
       steps: flags.steps ?? usual.steps,
@@ -80,6 +80,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
         optimizer,
         provider: provider ?? 'cpu',
         ledger: ledger ?? false,
+        tls: tls ?? false,
         steps: options.steps,
         warmUp: options.warmUp,
         machine,

@@ -7,6 +7,7 @@ import { addBench } from './commands/bench.ts';
 import { addDemo } from './commands/demo.ts';
 import { addLedger } from './commands/ledger.ts';
 import { addEvaluate, addPredict } from './commands/model.ts';
+import { addInvite, addJoin, addRevoke } from './commands/enrolment.ts';
 import { addRun } from './commands/run.ts';
 import { addServer } from './commands/server.ts';
 import { addSite } from './commands/site.ts';
@@ -23,8 +24,20 @@ const program = new Command('septum')
   .showHelpAfterError('(septum --help says more)')
   .configureHelp({ showGlobalOptions: false })
   .exitOverride();
-for (const add of [addDemo, addStudy, addRun, addServer, addSite, addLedger, addEvaluate, addPredict, addBench])
-  add(program);
+const commands = [
+  addDemo,
+  addStudy,
+  addRun,
+  addServer,
+  addInvite,
+  addRevoke,
+  addJoin,
+  addSite,
+  addLedger,
+  addEvaluate,
+  addPredict,
+];
+for (const add of [...commands, addBench]) add(program);
 
 // A reader that has seen enough, such as `head`, or a terminal that is gone ends what is told, and not the work.
 for (const stream of [process.stdout, process.stderr])

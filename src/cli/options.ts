@@ -34,6 +34,21 @@ export function hostAndPort(text: string): { host: string; port: number } {
   return { host: found[1], port };
 }
 
+/** `HOST:PORT`, as a site is to call it. */
+export function address(text: string): string {
+  const { host, port } = hostAndPort(text);
+  if (port === 0 || !/^[[\]0-9a-z:._-]+$/i.test(host))
+    throw new InvalidArgumentError('expected HOST:PORT, like study.example.org:443');
+  return text;
+}
+
+/** Hours, from a minute to ten years. */
+export function hours(text: string): number {
+  const value = Number(text);
+  if (!(value >= 1 / 60 && value <= 87_600)) throw new InvalidArgumentError('expected a number of hours, like 72');
+  return value;
+}
+
 /** What computes; the default is the CPU, on which graphs are lowered. */
 export function providerOption(): Option {
   return new Option('--provider <name>', 'ONNX Runtime’s execution provider (default: cpu)').choices(providers);

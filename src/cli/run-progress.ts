@@ -94,7 +94,9 @@ export class RunProgress {
   #server(event: ServerEvent, nowMs: number): void {
     switch (event.kind) {
       case 'listening':
-        this.#screen.line(`server listens on ${event.address} (this machine only)`);
+        this.#screen.line(
+          `server listens on ${event.address}${event.address.startsWith('ws:') ? ' (this machine only)' : ''}`,
+        );
         if (this.#awaited.size > 0) this.#screen.line(awaitedText([...this.#awaited]));
         return;
       case 'site':
@@ -102,6 +104,9 @@ export class RunProgress {
           this.#screen.line(`${event.site} has connected; ${awaitedText([...this.#awaited])}`);
         if (event.state !== 'connected' && event.state !== 'left' && !this.#ends)
           this.#screen.line(`${event.site} ${event.state}: ${event.detail}`);
+        return;
+      case 'enrolled':
+        this.#screen.line(`${event.site} is enrolled, from ${event.remote}`);
         return;
       case 'refused':
         this.#screen.line(`refused ${event.remote}: ${event.reason}`);

@@ -1,7 +1,9 @@
 // `septum server`: under a run it reports to its parent, else to the terminal.
 
+import { ConfigError } from '../base/index.ts';
 import {
   collectAtOnce,
+  type DoorOptions,
   handOver,
   hasParent,
   planOf,
@@ -28,7 +30,11 @@ export async function server(flags: ServerFlags): Promise<number> {
   try {
     const study = await readStudy(flags.study);
     const options = serveOptions(study, flags, interruption());
-    const result = await serveToFolder(study, { ...options, onEvent: (event) => progress.take(event) });
+    const result = await serveToFolder(study, {
+      ...options,
+      onIdentity: (fingerprint) => screen.line(`the server’s identity: ${fingerprint}`),
+      onEvent: (event) => progress.take(event),
+    });
     screen.done();
     tellResult({ ...result, planned: options.planned }, flags.state);
     return 0;
@@ -66,9 +72,22 @@ function serveOptions(study: Study, flags: ServerFlags, signal: AbortSignal): Se
     planned: planOf(study, { seed: flags.seed, siteCount: flags.sites }),
     stateDir: flags.state,
     ...(flags.listen ? { listen: flags.listen } : {}),
+    door: doorOptions(flags),
     threads: flags.threads,
     provider: flags.provider,
     timeoutMs: flags.timeout ?? 60_000,
     signal,
+  };
+}
+
+/** Undefined: without TLS and keys. Throws ConfigError for flags that do not go together. */
+function doorOptions({ insecure, cert, key }: ServerFlags): DoorOptions | undefined {
+  if ((cert === undefined) !== (key === undefined))
+    throw new ConfigError('bad-usage', '--cert and --key go together: the certificate and its private key');
+  if (insecure && cert !== undefined) throw new ConfigError('bad-usage', '--insecure shows no certificate');
+  if (insecure) return undefined;
+  return {
+    certificateFiles: cert !== undefined && key !== undefined ? { cert, key } : undefined,
+    onTrouble: (what) => process.stderr.write(`septum: ${what}\n`),
   };
 }

@@ -22,9 +22,10 @@ export class SiteProgress {
     this.#site = site;
   }
 
-  joins(plan: Plan): void {
+  joins(plan: Plan, url: string): void {
     this.#epochs = plan.training.epochs;
-    this.#screen.line(`site ${this.#site} takes part in study ${plan.study}; it reaches a server on this machine only`);
+    const where = url.startsWith('ws:') ? 'a server on this machine only' : `the server at ${url}`;
+    this.#screen.line(`site ${this.#site} takes part in study ${plan.study}; it reaches ${where}`);
   }
 
   listed({ synthetic, skipped, warnings }: Listing): void {

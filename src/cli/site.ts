@@ -2,6 +2,7 @@
 
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ConfigError } from '../base/index.ts';
 import type { Manifest } from '../data/index.ts';
 import type { Ledger } from '../store/index.ts';
 import {
@@ -9,8 +10,10 @@ import {
   handOver,
   hasParent,
   leaveModel,
+  openEnrolment,
   openSiteLedger,
   planOf,
+  proxyFor,
   readStudy,
   StepTimer,
   takePart,
@@ -29,14 +32,14 @@ export async function site(flags: SiteFlags): Promise<number> {
   collectAtOnce();
   if (hasParent()) return siteOfRun(flags);
   const screen = new Screen();
-  const progress = new SiteProgress(screen, flags.name);
   let ledger: Ledger | undefined;
   try {
     const options = await partOptions(flags, interruption());
     const { plan } = options.planned;
     ledger = flags.state === undefined ? undefined : await openSiteLedger(flags.state);
     await approvePlan({ plan, approve: flags.approve, stateDir: flags.state, ledger, screen, signal: options.signal });
-    progress.joins(plan);
+    const progress = new SiteProgress(screen, options.site);
+    progress.joins(plan, options.url);
     const result = await takePart({
       ...options,
       ledger,
@@ -67,7 +70,7 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
     const result = await takePart({
       ...options,
       ledger,
-      recorder: recorderOf(flags.name, flags),
+      recorder: recorderOf(options.site, flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
       onNotLowered: (graph, reason) => tell({ kind: 'not-lowered', graph, reason }),
@@ -78,19 +81,20 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
     });
     const { trunk, segment, standardisation: _standardisation, classCounts: _classCounts, ...figures } = result;
     if (flags.handOver !== undefined)
-      await handOver(flags.handOver, flags.name, { trunk, segments: { [flags.name]: segment } });
+      await handOver(flags.handOver, options.site, { trunk, segments: { [options.site]: segment } });
     tell({ kind: 'site-done', figures });
   });
 }
 
 async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakePartOptions> {
-  const study = await readStudy(flags.study);
+  const { site, studyFile, ...way } = await wayToServer(flags);
+  const study = await readStudy(studyFile);
   const manifest = flags.manifest === undefined ? undefined : await takeManifest(flags.manifest);
   return {
     study,
     planned: planOf(study, { seed: flags.seed, siteCount: flags.sites }),
-    site: flags.name,
-    url: flags.server,
+    site,
+    ...way,
     data: flags.data,
     manifest,
     randomRecords: flags.randomRecords,
@@ -101,6 +105,29 @@ async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakeP
     timeoutMs: flags.timeout ?? 60_000,
     signal,
   };
+}
+
+/** Who this site is, where its server is and how it proves itself there. Throws ConfigError. */
+async function wayToServer({ server, name, study, state, proxy }: SiteFlags) {
+  if (server === undefined) {
+    if (state === undefined)
+      throw new ConfigError(
+        'bad-usage',
+        '--state FOLDER is missing: where septum join was; or --server for a server on this machine',
+      );
+    if (name !== undefined)
+      throw new ConfigError('bad-usage', '--name goes with --server: a site that has joined has its name');
+    const { site, url, keys } = await openEnrolment(state);
+    return { site, url, keys, proxy: proxyFor(url, proxy), studyFile: study ?? join(state, 'study.yaml') };
+  }
+  if (name === undefined || study === undefined)
+    throw new ConfigError('bad-usage', '--server needs --name and --study as well');
+  if (!server.startsWith('ws:'))
+    throw new ConfigError(
+      'bad-usage',
+      `--server ${server}: expected ws://127.0.0.1:PORT; a server elsewhere is reached after septum join, with --state`,
+    );
+  return { site: name, url: server, studyFile: study };
 }
 
 /** The run's list of this site's records; it is not left lying about. */

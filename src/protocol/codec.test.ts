@@ -23,20 +23,40 @@ const tensors: fc.Arbitrary<Tensor> = fc
   });
 const word = fc.nat({ max: 0xffffffff });
 const hex = fc.oneof(fc.constant(''), fc.uint8Array({ minLength: 32, maxLength: 32 }).map(toHex));
-const messages: fc.Arbitrary<Message> = fc.record({
-  kind: fc.constantFrom(...kinds),
-  sequence: fc.maxSafeNat(),
-  epoch: word,
-  step: word,
-  part: word,
-  chunk: word,
-  scalars: fc.array(fc.double({ noNaN: true }), { maxLength: 3 }),
-  tensors: fc.array(fc.record({ name: fc.string({ maxLength: 12 }), tensor: tensors }), { maxLength: 4 }),
-  site: fc.string({ maxLength: 20 }),
-  plan: hex,
-  text: fc.string({ maxLength: 50 }),
-  digest: hex,
-});
+const proof = fc.record({ challenge: hex, key: hex, token: hex, signature: hex });
+const messages: fc.Arbitrary<Message> = fc.record(
+  {
+    kind: fc.constantFrom(...kinds),
+    sequence: fc.maxSafeNat(),
+    epoch: word,
+    step: word,
+    part: word,
+    chunk: word,
+    scalars: fc.array(fc.double({ noNaN: true }), { maxLength: 3 }),
+    tensors: fc.array(fc.record({ name: fc.string({ maxLength: 12 }), tensor: tensors }), { maxLength: 4 }),
+    site: fc.string({ maxLength: 20 }),
+    plan: hex,
+    text: fc.string({ maxLength: 50 }),
+    digest: hex,
+    proof,
+  },
+  {
+    requiredKeys: [
+      'kind',
+      'sequence',
+      'epoch',
+      'step',
+      'part',
+      'chunk',
+      'scalars',
+      'tensors',
+      'site',
+      'plan',
+      'text',
+      'digest',
+    ],
+  },
+);
 
 describe('a frame', () => {
   it('is decoded to the message that it was made from', () => {

@@ -2,10 +2,10 @@
 // decoding gives views into the frame. Everything about a frame that can be checked without knowing the study is checked here.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { ProtocolError } from '../base/index.ts';
+import { fromHex, ProtocolError, toHex } from '../base/index.ts';
 import { type DType, bytesOf, bytesPerElement, elementCount, viewBytes } from '../tensor/index.ts';
-import { HeaderSchema } from './gen/septum_pb.ts';
-import { type Message, type MessageKind, messageKinds, type NamedTensor } from './message.ts';
+import { HeaderSchema, type Proof as ProofHeader } from './gen/septum_pb.ts';
+import { type Message, type MessageKind, messageKinds, type NamedTensor, type Proof } from './message.ts';
 
 export const PROTOCOL_VERSION = 1;
 const MAGIC = 0x4d545053; // "SPTM", little endian
@@ -55,6 +55,7 @@ export function encodeMessage(message: Message): readonly Uint8Array<ArrayBuffer
       plan: fromHex(message.plan),
       text: message.text,
       digest: fromHex(message.digest),
+      ...(message.proof && { proof: encodeProof(message.proof) }),
     }),
   );
   const dataStart = aligned(PREFIX_BYTES + header.length, message.tensors.length > 0 ? DATA_ALIGNMENT : 1);
@@ -166,7 +167,16 @@ export function decodeMessage(frame: Uint8Array<ArrayBuffer>): Message {
     plan: toHex(header.plan),
     text: header.text,
     digest: toHex(header.digest),
+    ...(header.proof && { proof: decodeProof(header.proof) }),
   };
+}
+
+function encodeProof({ challenge, key, token, signature }: Proof) {
+  return { challenge: fromHex(challenge), key: fromHex(key), token: fromHex(token), signature: fromHex(signature) };
+}
+
+function decodeProof({ challenge, key, token, signature }: ProofHeader): Proof {
+  return { challenge: toHex(challenge), key: toHex(key), token: toHex(token), signature: toHex(signature) };
 }
 
 function parseHeader(bytes: Uint8Array) {
@@ -176,7 +186,11 @@ function parseHeader(bytes: Uint8Array) {
   } catch (cause) {
     throw new ProtocolError('bad-frame', 'the header is not a valid protobuf message', { cause });
   }
-  if (header.$unknown !== undefined || header.tensors.some((tensor) => tensor.$unknown !== undefined)) {
+  if (
+    header.$unknown !== undefined ||
+    header.proof?.$unknown !== undefined ||
+    header.tensors.some((tensor) => tensor.$unknown !== undefined)
+  ) {
     throw new ProtocolError('bad-field', 'the header has a field that this version does not know');
   }
   return header;
@@ -190,14 +204,4 @@ function requireZeros(frame: Uint8Array, from: number, to: number): void {
   for (let index = from; index < to; index++) {
     if (frame[index] !== 0) throw new ProtocolError('bad-frame', 'the padding before a tensor is not zero');
   }
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function fromHex(hex: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, index) =>
-    Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16),
-  );
 }

@@ -1,5 +1,6 @@
 // The messages that stand outside the script: hello and welcome, by which the two sides of a session tell each other where they stand, and
-// refuse, by which either says why it closes a connection. Each is made here, and each that arrives is checked in every field.
+// refuse, by which either says why it closes a connection; and enrol and enrolled, by which a site that brings an invite becomes one of the
+// study's. Where the connection asks for proof of who speaks, proof.ts adds it to a message and takes it off. Each is made here, and each that arrives is checked in every field.
 
 import { ProtocolError, type SeptumError } from '../base/index.ts';
 import { message, type Message } from './message.ts';
@@ -15,6 +16,16 @@ export function hello(site: string, plan: string, position: number, life: string
 /** The server's answer: its plan, and how many lines of the site's script have passed at the server. */
 export function welcome(plan: string, position: number): Message {
   return message('welcome', { plan, sequence: position });
+}
+
+/** What a site says instead of hello when it brings an invite to a study: its proof has the token, and the key that is to be its own. */
+export function enrol(site: string, study: string): Message {
+  return message('enrol', { site, text: study });
+}
+
+/** The server's answer: the site's key is known from here on. */
+export function enrolled(site: string, study: string): Message {
+  return message('enrolled', { site, text: study });
 }
 
 /** Whether a peer that is refused may come again: where it stands, or `anew`, from the start of its script. */
@@ -44,6 +55,18 @@ export function checkWelcome(received: Message, plan: string): void {
   requireOnly(received, 'welcome', ['plan', 'sequence']);
   if (received.plan !== plan)
     throw new ProtocolError('plan-mismatch', 'the server runs another plan than this site approved');
+}
+
+/** Throws ProtocolError unless the message is an enrol with nothing in it but site and study. */
+export function checkEnrol(received: Message): void {
+  requireOnly(received, 'enrol', ['site', 'text']);
+}
+
+/** Throws ProtocolError unless the message says that this site is enrolled in this study. */
+export function checkEnrolled(received: Message, site: string, study: string): void {
+  requireOnly(received, 'enrolled', ['site', 'text']);
+  if (received.site !== site || received.text !== study)
+    throw new ProtocolError('bad-field', 'enrolled: another site or study than the invite’s');
 }
 
 /** What a refuse says. The text is printable ASCII, at most `refusalTextMost` characters. Throws ProtocolError unless it is a well-formed refuse. */

@@ -22,6 +22,7 @@ export * from './outbound.ts';
 export { type Piece, piecesOf } from './pieces.ts';
 export * from './plan.ts';
 export * from './pooled.ts';
+export * from './proof.ts';
 export * from './report.ts';
 export * from './schedule.ts';
 export * from './script.ts';

@@ -22,6 +22,9 @@ export const messageKinds = {
   verdict: 15,
   turn: 16,
   finish: 17,
+  challenge: 24,
+  enrol: 25,
+  enrolled: 26,
 } as const;
 
 export type MessageKind = keyof typeof messageKinds;
@@ -32,10 +35,22 @@ export interface NamedTensor {
   readonly tensor: Tensor;
 }
 
+/** What proves who speaks (proof.ts). Each field is bytes in hexadecimal, or empty. */
+export interface Proof {
+  /** 32 random bytes of the one who speaks, for this connection. */
+  readonly challenge: string;
+  /** The Ed25519 public key of the one who speaks, 32 bytes. */
+  readonly key: string;
+  /** The token of an invite, 32 bytes: enrol only. */
+  readonly token: string;
+  /** The Ed25519 signature by that key, 64 bytes. */
+  readonly signature: string;
+}
+
 /** One message. Fields that a kind does not use are zero or empty, and a receiver checks that. */
 export interface Message {
   readonly kind: MessageKind;
-  /** Position in the study's script; 0 for hello, welcome and refuse, which stand outside it. */
+  /** Position in the study's script; 0 for what stands outside it. */
   readonly sequence: number;
   readonly epoch: number;
   readonly step: number;
@@ -48,13 +63,16 @@ export interface Message {
   readonly text: string;
   /** SHA-256 of the tensors' bytes where the receiver stores them; else empty. */
   readonly digest: string;
+  /** Who speaks, where the connection asks for it: challenge, hello, welcome, enrol and enrolled only. */
+  readonly proof?: Proof;
 }
 
 /** A message with everything that is not given left zero or empty. */
 export function message(kind: MessageKind, fields: Partial<Omit<Message, 'kind'>> = {}): Message {
   const { sequence = 0, epoch = 0, step = 0, part = 0, chunk = 0, scalars = [], tensors = [] } = fields;
-  const { site = '', plan = '', text = '', digest = '' } = fields;
-  return { kind, sequence, epoch, step, part, chunk, scalars, tensors, site, plan, text, digest };
+  const { site = '', plan = '', text = '', digest = '', proof } = fields;
+  const all = { kind, sequence, epoch, step, part, chunk, scalars, tensors, site, plan, text, digest };
+  return proof ? { ...all, proof } : all;
 }
 
 /** The declared name, type and dimensions of a tensor in a message. */

@@ -129,8 +129,8 @@ export class Session {
           `${line.kind}: expected ${field} ${line[field]}, got ${received[field]}`,
         );
     }
-    if (received.site !== '' || received.plan !== '' || received.text !== '') {
-      throw new ProtocolError('bad-field', `${line.kind} carries site, plan or text, which it must not`);
+    if (received.site !== '' || received.plan !== '' || received.text !== '' || received.proof) {
+      throw new ProtocolError('bad-field', `${line.kind} carries site, plan, text or proof, which it must not`);
     }
     if (received.digest.length !== (line.digest ? 64 : 0))
       throw new ProtocolError('bad-field', `${line.kind}: digest of ${received.digest.length / 2} bytes`);

@@ -1,5 +1,6 @@
 export { stepsOfEpoch } from './census.ts';
 export type { EpochRecord } from './epochs.ts';
 export type { PartMetrics } from './evaluation.ts';
+export { Gate, type GateOptions } from './gate.ts';
 export * from './study-server.ts';
 export type { StepReport } from './training.ts';

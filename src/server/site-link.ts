@@ -7,6 +7,7 @@ import {
   codeOf,
   messageOf,
   ProtocolError,
+  type SeptumError,
   TimeoutError,
   TransportError,
   withDeadline,
@@ -146,16 +147,21 @@ export class ServerSiteLink {
 
   /**
    * Serves a connection whose hello was accepted, until it ends. Never rejects: what goes wrong on it closes it, and is told.
+   * `sign` adds to the welcome what proves that the server says it.
    * Throws ProtocolError at once when the site's position cannot be reconciled with this session.
    */
-  async serve(connection: Connection, peerPosition: number): Promise<void> {
+  async serve(
+    connection: Connection,
+    peerPosition: number,
+    sign: (answer: Message) => Message = (answer) => answer,
+  ): Promise<void> {
     const { onState, site, planHash } = this.#options;
     if (this.#farewell) throw this.#farewell;
     const again = this.#session.resendFrom(peerPosition);
     connection.boundInbound(undefined); // What a stranger may send is bounded.
     this.#connection = connection;
     this.#quietSince = this.#options.clock.nowMs();
-    this.#greeting = this.#putAll(connection, [welcome(planHash, this.#session.position), ...again]);
+    this.#greeting = this.#putAll(connection, [sign(welcome(planHash, this.#session.position)), ...again]);
     onState('connected', connection.remote, '');
     this.#changes.tell();
     try {
@@ -409,7 +415,13 @@ export class ServerSiteLink {
   /** Ends the connection of a site that may come back at once. `serve` sees the end, and tells of it. */
   #sendAway(connection: Connection, why: string): void {
     this.#release(connection, why);
-    void refuse(connection, new TimeoutError(`the site is ${why}`), 'again', this.#options.clock);
+    this.dismiss(connection, new TimeoutError(`the site is ${why}`), 'again');
+  }
+
+  /** Ends a connection, from which nothing more is heard from here on, and tells the site why. */
+  dismiss(connection: Connection, error: SeptumError, mayReturn: Return): void {
+    this.#release(connection, error.message);
+    void refuse(connection, error, mayReturn, this.#options.clock);
   }
 
   /** What was begun in another session is not to go on in this one. */

@@ -13,6 +13,7 @@ import { ServerCommits } from './commits.ts';
 import { Course, type Network } from './course.ts';
 import type { EpochRecord } from './epochs.ts';
 import type { PartMetrics } from './evaluation.ts';
+import type { Gate } from './gate.ts';
 import { replicaScope } from './orders.ts';
 import type { StepReport } from './training.ts';
 import { TrunkRunner } from './trunk-runner.ts';
@@ -23,6 +24,8 @@ export interface ServerOptions {
   readonly study: CompiledStudy;
   readonly engine: Engine;
   readonly listener: Listener;
+  /** Who may come in; without it, whoever says a site's name. */
+  readonly gate?: Gate | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** How long a study waits for a site that is lost. */
@@ -57,6 +60,7 @@ export type ServerEvent =
       /** The error's code where the site's connection ended with one; else ''. */
       readonly code: string;
     }
+  | { readonly kind: 'enrolled'; readonly remote: string; readonly site: string }
   | { readonly kind: 'refused'; readonly remote: string; readonly reason: string; readonly code: string }
   | {
       readonly kind: 'counts';
@@ -133,7 +137,7 @@ export class StudyServer {
 
   /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
   async run(): Promise<ServerResult> {
-    const { listener, onEvent, plan, clock, signal } = this.#options;
+    const { listener, gate, onEvent, plan, clock, signal } = this.#options;
     const onAbort = () => this.#stop(signal.reason);
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
@@ -142,10 +146,12 @@ export class StudyServer {
       plan,
       planHash: planHash(plan),
       link: (site) => this.#course?.sites.link(site),
+      gate,
       clock,
       signal: this.#ended.signal,
       helloTimeoutMs: 10_000,
       restart: (site) => this.#restart(site),
+      onEnrolled: (remote, site) => onEvent?.({ kind: 'enrolled', remote, site }),
       onRefused: (remote, reason, code) => onEvent?.({ kind: 'refused', remote, reason, code }),
     }).catch(() => undefined); // It ends with the listener or the signal.
     try {

@@ -31,6 +31,7 @@ import { BatchSource } from './batch-source.ts';
 import { censusOf } from './census.ts';
 import { SiteCommits } from './commits.ts';
 import { SiteEvaluation } from './evaluation.ts';
+import type { SiteKeys } from './greet.ts';
 import { SiteLink } from './link.ts';
 import { OutboundLedger } from './outbound-ledger.ts';
 import { ReadAhead } from './read-ahead.ts';
@@ -46,6 +47,8 @@ export interface SiteOptions {
   readonly data: OpenedData;
   readonly engine: Engine;
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  /** An enrolled site's; without them the server is taken at its word, as on this machine. */
+  readonly keys?: SiteKeys | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** With `segmentSeed: site`: the site's secret, 8 to 32 bytes. */
@@ -120,7 +123,7 @@ export class SiteAgent {
   #trunk: Record<string, Tensor> = {};
 
   constructor(options: SiteOptions) {
-    const { plan, index, engine, commits, connect, clock, signal, timeoutMs, onEvent } = options;
+    const { plan, index, engine, commits, connect, keys, clock, signal, timeoutMs, onEvent } = options;
     const site = plan.sites[index] ?? '';
     this.#options = options;
     this.#plan = plan;
@@ -133,6 +136,7 @@ export class SiteAgent {
       session: this.#session,
       outbound: new OutboundLedger(options.ledger),
       connect,
+      keys,
       clock,
       signal,
       timeoutMs,
@@ -260,6 +264,9 @@ export class SiteAgent {
       case 'hello':
       case 'welcome':
       case 'refuse':
+      case 'challenge':
+      case 'enrol':
+      case 'enrolled':
         throw new TypeError(`${line.kind} is in no script`);
     }
   }

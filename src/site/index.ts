@@ -1,1 +1,2 @@
 export * from './agent.ts';
+export { greet, type SiteKeys } from './greet.ts';

@@ -18,18 +18,17 @@ import {
 } from '../base/index.ts';
 import {
   checkWelcome,
-  decodeMessage,
   type Exchange,
   hello,
   type Message,
   type MessageKind,
-  readRefusal,
   refusal,
   type Return,
   type Session,
   type Values,
 } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
+import { greet, nextMessage, type SiteKeys } from './greet.ts';
 import type { OutboundLedger } from './outbound-ledger.ts';
 
 export interface LinkOptions {
@@ -40,6 +39,8 @@ export interface LinkOptions {
   readonly session: Session;
   /** Records each message before it leaves. */
   readonly outbound: OutboundLedger;
+  /** With them both sides prove who they are; without, names are all there is. */
+  readonly keys?: SiteKeys | undefined;
   /** Opens a connection to the server. Rejects with TransportError. */
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
   readonly clock: Clock;
@@ -204,19 +205,12 @@ export class SiteLink {
     }
   }
 
-  async #next(connection: Connection, signal = this.#options.signal): Promise<Message> {
-    const frame = await connection.receive(signal);
-    if (!frame) throw new TransportError('closed', 'the server closed the connection');
-    const received = decodeMessage(frame);
-    if (received.kind === 'refuse') {
-      const { text, mayReturn } = readRefusal(received);
-      throw new ProtocolError('refused-by-peer', `the server refused: ${text}`, { cause: mayReturn });
-    }
-    return received;
+  #next(connection: Connection, signal = this.#options.signal): Promise<Message> {
+    return nextMessage(connection, signal);
   }
 
   async #open(): Promise<Connection> {
-    const { connect, site, planHash, life, signal, clock, timeoutMs, onState, outbound } = this.#options;
+    const { connect, site, planHash, life, keys, signal, clock, timeoutMs, onState, outbound } = this.#options;
     const session = this.#session;
     const deadline = clock.nowMs() + timeoutMs;
     for (;;) {
@@ -225,10 +219,13 @@ export class SiteLink {
         const connection = await connect(signal);
         this.#connection = connection;
         const answer = await withDeadline(
-          async (ended) => {
-            await connection.send(outbound.frameOf(hello(site, planHash, session.position, life)), ended);
-            return this.#next(connection, ended);
-          },
+          (ended) =>
+            greet(connection, {
+              says: hello(site, planHash, session.position, life),
+              frameOf: (said) => outbound.frameOf(said),
+              keys,
+              signal: ended,
+            }),
           welcomeTimeoutMs,
           'waiting for welcome',
           clock,
@@ -286,6 +283,7 @@ export class SiteLink {
     if (error instanceof TransportError || error instanceof TimeoutError) return true;
     if (!(error instanceof ProtocolError)) return false;
     if (error.code === 'refused-by-peer') return error.cause === 'again';
-    return error.code !== 'plan-mismatch' || this.#welcomed;
+    const anotherServer = error.code === 'plan-mismatch' || error.code === 'wrong-identity';
+    return !anotherServer || this.#welcomed;
   }
 }

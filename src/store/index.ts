@@ -6,3 +6,4 @@ export * from './log.ts';
 export { createMemoryActivationStore } from './memory-activation-store.ts';
 export { createMemoryCommitStore } from './memory-commit-store.ts';
 export { createMemoryLog, type MemoryLog } from './memory-log.ts';
+export * from './registry.ts';

@@ -1,4 +1,5 @@
 export * from './dealing.ts';
+export * from './enrolment/index.ts';
 export * from './evaluate.ts';
 export * from './metrics-file.ts';
 export { type DescribedModel, methodOf, type ModelDescription } from './model-description.ts';

@@ -7,6 +7,7 @@ export function throughConnection(connection: Connection, own: Pick<Connection, 
   return {
     id: connection.id,
     remote: connection.remote,
+    binding: connection.binding,
     get bytesSent() {
       return connection.bytesSent;
     },

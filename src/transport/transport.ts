@@ -29,6 +29,8 @@ export interface Connection extends AsyncDisposable {
   readonly id: string;
   /** Where the peer is, for people. */
   readonly remote: string;
+  /** What only the two ends of this very connection share, and nobody in between; undefined where the transport has no such thing. */
+  readonly binding?: Uint8Array | undefined;
   /** Bytes of the frames accepted by `send`, without the transport's own framing. */
   readonly bytesSent: number;
   /** Bytes of the frames that arrived, read or not, without the transport's own framing. */

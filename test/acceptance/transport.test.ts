@@ -1,5 +1,11 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { createMemoryListener } from '../../src/transport/index.ts';
-import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
+import {
+  type Certificate,
+  connectWebSocket,
+  listenWebSocket,
+  makeCertificate,
+} from '../../src/transport/node/index.ts';
 import { transportSuite } from './transport-suite.ts';
 
 transportSuite('memory', {
@@ -9,10 +15,16 @@ transportSuite('memory', {
   },
 });
 
-transportSuite('WebSocket', {
-  listen: async (options) => {
-    const { connectionsMax: _connectionsMax, ...limits } = options;
-    const listener = await listenWebSocket({ ...options, closeTimeoutMs: 500 });
-    return { listener, connect: () => connectWebSocket(listener.address, { ...limits, closeTimeoutMs: 500 }) };
-  },
-});
+const certificate = makeCertificate(generateKeyPairSync('ed25519').privateKey, Date.now(), 3_600_000);
+const secured: readonly [string, Certificate | undefined][] = [
+  ['WebSocket', undefined],
+  ['WebSocket over TLS', certificate],
+];
+for (const [name, tls] of secured)
+  transportSuite(name, {
+    listen: async (options) => {
+      const { connectionsMax: _connectionsMax, ...limits } = options;
+      const listener = await listenWebSocket({ ...options, closeTimeoutMs: 500, ...(tls && { tls }) });
+      return { listener, connect: () => connectWebSocket(listener.address, { ...limits, closeTimeoutMs: 500 }) };
+    },
+  });

@@ -46,7 +46,7 @@ it(
     const { manifests } = dealStudy(await listRecords(read.data, data, { seed: read.seed }), siteSharesOf(read));
 
     const approve = await approval(studyFile);
-    const server = start(['server', '--study', studyFile, '--state', join(place, 'state')]);
+    const server = start(['server', '--insecure', '--study', studyFile, '--state', join(place, 'state')]);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
     const sites = manifests.map((manifest, site) => {
       const own = join(place, `site-${site + 1}`);

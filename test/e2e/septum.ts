@@ -44,22 +44,25 @@ export function folder(): string {
   return made;
 }
 
+export interface StartOptions {
+  readonly cwd?: string;
+  /** Options of Node's. */
+  readonly node?: readonly string[];
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What is on standard input; default: nothing. */
+  readonly input?: string;
+}
+
 /** Starts `septum ARGUMENTS…`. */
-export function start(
-  commandArguments: readonly string[],
-  options: {
-    readonly cwd?: string;
-    /** Options of Node's. */
-    readonly node?: readonly string[];
-    readonly env?: NodeJS.ProcessEnv;
-  } = {},
-): Running {
+export function start(commandArguments: readonly string[], options: StartOptions = {}): Running {
   requireFreshBuild();
   const child = spawn(process.execPath, [...(options.node ?? []), command, ...commandArguments], {
     cwd: options.cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1', ...options.env },
   });
+  child.stdin?.end(options.input);
   running.add(child);
   let [stdout, stderr] = ['', ''];
   const listeners = new Set<() => void>();
@@ -99,7 +102,7 @@ export function start(
 }
 
 /** Runs `septum ARGUMENTS…` to its end. */
-export function septum(commandArguments: readonly string[], options: { readonly cwd?: string } = {}): Promise<Ended> {
+export function septum(commandArguments: readonly string[], options: StartOptions = {}): Promise<Ended> {
   return start(commandArguments, options).ended;
 }
 

@@ -10,7 +10,7 @@ describe('septum server and septum site', () => {
     const study = tableStudy(place, 2);
     const state = join(place, 'state');
     const approve = await approval(study);
-    const server = start(['server', '--study', study, '--state', state, '--timeout', '30']);
+    const server = start(['server', '--insecure', '--study', study, '--state', state, '--timeout', '30']);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+) \(this machine only\)/);
     await server.says(/waiting for site-1, site-2$/m);
     const sites = [0, 1].map((site) => {
@@ -41,13 +41,13 @@ describe('septum server and septum site', () => {
     expect(model('site-2').equals(model('state'))).toBe(true);
     const other = join(place, 'other.yaml');
     writeFileSync(other, readFileSync(study, 'utf8').replace('epochs: 30', 'epochs: 31'));
-    const refused = await septum(['server', '--study', other, '--state', state]);
+    const refused = await septum(['server', '--insecure', '--study', other, '--state', state]);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('holds another study');
     const results = (): string[] =>
       ['metrics.json', 'report.html', 'log.jsonl'].map((file) => readFileSync(join(state, file), 'utf8'));
     const before = results();
-    const again = await septum(['server', '--study', study, '--state', state, '--timeout', '1']);
+    const again = await septum(['server', '--insecure', '--study', study, '--state', state, '--timeout', '1']);
     expect(again.code).toBe(2);
     expect(again.stderr).toContain('holds a finished study: give a new folder');
     expect(results()).toEqual(before);
@@ -60,7 +60,7 @@ describe('septum server and septum site', () => {
     const data = join(place, 'records.csv');
     writeFileSync(data, table(100));
     const rest = ['--study', study, '--data', data, ...(await approval(study))];
-    const serve = () => start(['server', '--study', study, '--state', state, '--timeout', '1']);
+    const serve = () => start(['server', '--insecure', '--study', study, '--state', state, '--timeout', '1']);
     const server = serve();
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
     const site = start(['site', '--server', url, '--name', 'site-2', ...rest]);
@@ -90,7 +90,7 @@ describe('septum server and septum site', () => {
     writeFileSync(data, table(100));
     const other = join(place, 'other.yaml');
     writeFileSync(other, readFileSync(study, 'utf8').replace('0.01', '0.02'));
-    const server = start(['server', '--study', study, '--state', join(place, 'state'), '--timeout', '5']);
+    const server = start(['server', '--insecure', '--study', study, '--state', join(place, 'state'), '--timeout', '5']);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
     const rest = ['--study', other, '--data', data, ...(await approval(other))];
     const site = await septum(['site', '--server', url, '--name', 'site-1', ...rest]);
@@ -100,10 +100,19 @@ describe('septum server and septum site', () => {
     expect((await server.ended).code).toBe(1);
   });
 
-  it('speak on this machine only', async () => {
+  it('without keys speak on this machine only', async () => {
     const place = folder();
     const study = tableStudy(place, 1);
-    const server = await septum(['server', '--study', study, '--state', join(place, 's'), '--listen', '0.0.0.0:0']);
+    const server = await septum([
+      'server',
+      '--insecure',
+      '--study',
+      study,
+      '--state',
+      join(place, 's'),
+      '--listen',
+      '0.0.0.0:0',
+    ]);
     expect(server.stderr).toContain('loopback');
     expect(server.code).toBe(2);
     const data = join(place, 'records.csv');

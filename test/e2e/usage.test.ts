@@ -8,7 +8,19 @@ describe('septum', () => {
   it('says what it can do', async () => {
     const { code, stdout } = await septum(['--help']);
     expect(code).toBe(0);
-    for (const command of ['demo', 'study', 'run', 'server', 'site', 'evaluate', 'predict', 'bench'])
+    for (const command of [
+      'demo',
+      'study',
+      'run',
+      'server',
+      'invite',
+      'revoke',
+      'join',
+      'site',
+      'evaluate',
+      'predict',
+      'bench',
+    ])
       expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
     expect(stdout).not.toContain('bench-uncut');
     expect((await septum(['run', '--help'])).stdout).toContain('Examples:');
@@ -31,9 +43,23 @@ describe('septum', () => {
     [['study', 'new', 'cholesterol', '--method', 'quue'], /expected one of septum, detached/],
     [['study', 'check', 'bad.yaml'], /bad\.yaml:3: sites\.ratio/],
     [['evaluate', '--model', '.'], /model\.json/],
-    [['bench', '--tls'], /later version/],
+    [['bench', '--ledger'], /later version/],
     [['bench', '--network', 'resnet'], /no network is called "resnet"/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--listen', 'nowhere'], /HOST:PORT/],
+    [['server', '--state', 'x', '--study', 'study.yaml', '--insecure', '--listen', '0.0.0.0:0'], /not this machine/],
+    [['server', '--state', 'x', '--study', 'study.yaml', '--cert', 'cert.pem'], /--cert and --key go together/],
+    [['invite', 'site-1', '--state', 'x'], /no server has run there/],
+    [['invite', 'site-1', '--state', 'x', '--expires', '0'], /number of hours/],
+    [['revoke', 'site-1', '--state', 'x'], /no server has run there/],
+    [['join', 'missing.txt', '--state', 'x'], /missing\.txt: cannot be read/],
+    [['join', 'study.yaml', '--state', 'x'], /this is no invite/],
+    [['join', '--state', 'x'], /no terminal to ask for the invite/],
+    [['join', 'septum1-AAAA', '--state', 'x'], /the invite stands on the command line/],
+    [['site', '--state', 'x', '--data', 'y'], /no site has joined there/],
+    [
+      ['site', '--server', 'wss://127.0.0.1:1', '--name', 'a', '--study', 'study.yaml', '--data', 'y'],
+      /after septum join/,
+    ],
   ])('septum %j is bad usage: exit code 2 and %s', async (commandArguments, message) => {
     const cwd = folder();
     lipidStudy(cwd);

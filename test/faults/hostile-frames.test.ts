@@ -89,10 +89,13 @@ async function runStudy(
 const resultOf = ({ parameters, figures }: Outcome) => ({ parameters, figures });
 const resultsOf = (run: Run) => ({ server: resultOf(run.server), sites: run.sites.map(resultOf) });
 
+/** What passes only where sites come in by keys; enrolment.test.ts has what is wrong with these. */
+const ofEnrolled: ReadonlySet<MessageKind> = new Set(['challenge', 'enrol', 'enrolled']);
+
 test(
   `${wanted} bad frames cost a connection each and change no bit of any study`,
   async () => {
-    const kinds = Object.keys(messageKinds) as MessageKind[];
+    const kinds = (Object.keys(messageKinds) as MessageKind[]).filter((kind) => !ofEnrolled.has(kind));
     const injector = new Injector(seed, wanted, share, fieldsOfKinds(kinds, withTensors));
     const startedMs = performance.now();
     const undisturbed = new Map<string, ReturnType<typeof resultsOf>>();

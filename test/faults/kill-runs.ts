@@ -164,7 +164,7 @@ export async function runStudy(place: string, stateDir: string, death?: Death): 
   const beginServer = (port: string, mayDie: boolean): Running =>
     begin(
       'server',
-      ['server', '--study', study, '--state', join(stateDir, 'server'), '--listen', `127.0.0.1:${port}`],
+      ['server', '--insecure', '--study', study, '--state', join(stateDir, 'server'), '--listen', `127.0.0.1:${port}`],
       mayDie,
     );
   const server = beginServer('0', true);

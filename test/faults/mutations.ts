@@ -7,6 +7,7 @@ import {
   type MessageKind,
   messageKinds,
   type NamedTensor,
+  type Proof,
 } from '../../src/protocol/index.ts';
 import { elementCount, float32, tensor, zeros } from '../../src/tensor/index.ts';
 
@@ -24,6 +25,7 @@ export const fields = [
   'plan',
   'text',
   'digest',
+  'proof',
 ] as const;
 /** What can be wrong in a tensor of a message that has some. */
 export const tensorFields = ['tensor name', 'tensor type', 'tensor dims', 'tensor values'] as const;
@@ -87,6 +89,8 @@ export function mutate(honest: Message, field: Field, dice: Dice): Message {
       return { ...honest, text: honest.text === '' ? dice.pick([' ', 'text', '\u001b[2J']) : 'x'.repeat(2000) };
     case 'digest':
       return { ...honest, digest: honest.digest === '' ? hex(dice.bytes(32)) : wrongHash(honest.digest, dice) };
+    case 'proof':
+      return { ...honest, proof: wrongProof(dice) };
     case 'tensor name':
     case 'tensor type':
     case 'tensor dims':
@@ -96,6 +100,12 @@ export function mutate(honest: Message, field: Field, dice: Dice): Message {
       return { ...honest, tensors };
     }
   }
+}
+
+/** Where nobody asks for a proof, any is one too many. */
+function wrongProof(dice: Dice): Proof {
+  const some = (length: number): string => (dice.integer(2) === 0 ? '' : hex(dice.bytes(length)));
+  return { challenge: some(32), key: some(32), token: some(32), signature: some(64) };
 }
 
 /** Bytes that no decoder may take for a message. */

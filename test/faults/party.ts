@@ -5,8 +5,8 @@ import { setMaxListeners } from 'node:events';
 import { type Clock, codeOf, sha256Hex } from '../../src/base/index.ts';
 import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
-import { type ServerEvent, StudyServer } from '../../src/server/index.ts';
-import { SiteAgent, type SiteEvent } from '../../src/site/index.ts';
+import { type Gate, type ServerEvent, StudyServer } from '../../src/server/index.ts';
+import { SiteAgent, type SiteEvent, type SiteKeys } from '../../src/site/index.ts';
 import {
   type ActivationStore,
   type CommitStore,
@@ -50,6 +50,10 @@ export interface PartySettings {
   readonly placement?: 'inline' | 'worker';
   /** A site's. */
   readonly ledger?: Ledger;
+  /** The server's, for sites that come in by their keys. */
+  readonly gate?: Gate;
+  /** Such a site's. */
+  readonly keys?: SiteKeys;
 }
 
 /** Waits between attempts are cut short; what time it is stays true. */
@@ -81,6 +85,7 @@ export async function serve(
     commits,
     activations = createMemoryActivationStore(plan.network.cutDims),
     log,
+    gate,
   }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -92,6 +97,7 @@ export async function serve(
       study,
       engine,
       listener,
+      gate,
       clock,
       signal,
       timeoutMs,
@@ -129,6 +135,7 @@ export async function takePart(
     placement = 'inline',
     commits,
     ledger,
+    keys,
   }: PartySettings = {},
   onEvent: (event: SiteEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -142,6 +149,7 @@ export async function takePart(
       data: data[index]!,
       engine,
       connect,
+      keys,
       clock,
       signal,
       timeoutMs,

@@ -90,13 +90,14 @@ describe('a study over WebSockets', () => {
       expect(await say(url, hello('B', hash, 7, 'test'))).toEqual(refused('study-went-back', 'anew'));
       expect(await say(url, hello('B', hash, 0, 'a b'))).toEqual(refused('bad-field', false));
       expect(await say(url, message('census'))).toEqual(refused('out-of-order', false));
-      expect(await say(url, message('refuse', { scalars: [0] }))).toEqual(refused('out-of-order', false));
+      expect(await say(url, message('refuse', { scalars: [0] }))).toEqual(refused('refused', false));
     });
     expect(outcome.tally).toMatchObject({
       'refused plan-mismatch': 1,
       'refused unknown-site': 2,
       'refused bad-field': 2,
-      'refused out-of-order': 2,
+      'refused out-of-order': 1,
+      'refused refused': 1,
     });
   });
 

@@ -50,7 +50,7 @@ export function addBench(program: Command): void {
     .option('--warm-up <n>', 'steps before them (default: by the network’s size)', wholeNumber(1, 1_000_000))
     .option('--server-threads <n>', 'threads of the server’s engine (default: all cores)', wholeNumber(1, 1024))
     .addOption(providerOption())
-    .option('--tls', 'with TLS (not in this version)')
+    .option('--tls', 'sites join by invites and speak over TLS, as between hospitals')
     .option('--ledger', 'each site keeps its ledger of what leaves')
     .option('--commits', 'with a commit at every step (not in this version)')
     .option(

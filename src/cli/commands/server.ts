@@ -6,6 +6,9 @@ export interface ServerFlags {
   readonly study: string;
   readonly state: string;
   readonly listen?: { readonly host: string; readonly port: number };
+  readonly insecure?: true;
+  readonly cert?: string;
+  readonly key?: string;
   readonly seed?: number;
   readonly sites?: number;
   readonly threads?: number;
@@ -22,11 +25,17 @@ export function addServer(program: Command): void {
     .command('server')
     .summary('the coordinating centre of a study')
     .description(
-      'Serves a study to its sites. Sites cannot be enrolled in this version, so it listens on this machine only (loopback).',
+      'Serves a study to its sites, over TLS 1.3. A site comes in by an invite (septum invite), and from then on by its own key. The server’s identity key is made at the first start; keep --state private and backed up.',
     )
-    .requiredOption('--state <folder>', 'where the server keeps commits and leaves the results')
+    .requiredOption('--state <folder>', 'where the server keeps its identity, its sites, commits and results')
     .requiredOption('--study <file>', 'the study file')
-    .option('--listen <host:port>', 'loopback address to listen on (default: 127.0.0.1 and a free port)', hostAndPort)
+    .option('--listen <host:port>', 'address to listen on (default: 127.0.0.1 and a free port)', hostAndPort)
+    .option(
+      '--insecure',
+      'without TLS and keys: any process of this machine is whichever site it says it is; loopback only',
+    )
+    .option('--cert <file>', 'TLS certificate to show, PEM (default: one of the identity’s own, renewed every day)')
+    .option('--key <file>', 'the certificate’s private key, PEM')
     .option('--seed <n>', 'seed, instead of the study file’s; sites need the same', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, instead of the study file’s', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024))
@@ -43,8 +52,12 @@ export function addServer(program: Command): void {
     .addHelpText(
       'after',
       `
-Example, with one site in another terminal:
-  septum server --state ./state --study study.yaml --listen 127.0.0.1:7700
+Example:
+  septum server --state ./state --study study.yaml --listen 0.0.0.0:7700
+  septum invite site-1 --state ./state --address study.example.org:7700
+
+On one machine, without keys:
+  septum server --state ./state --study study.yaml --listen 127.0.0.1:7700 --insecure
   septum site --server ws://127.0.0.1:7700 --name site-1 --study study.yaml --data ./records`,
     )
     .action(async (flags: ServerFlags) => {

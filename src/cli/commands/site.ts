@@ -3,12 +3,13 @@ import type { Provider } from '../../engine/index.ts';
 import { providerOption, ratio, seconds, wholeNumber } from '../options.ts';
 
 export interface SiteFlags {
-  readonly server: string;
-  readonly name: string;
-  readonly study: string;
+  readonly server?: string;
+  readonly name?: string;
+  readonly study?: string;
   readonly data: string;
   readonly state?: string;
   readonly approve?: string;
+  readonly proxy?: string;
   readonly seed?: number;
   readonly sites?: number;
   readonly threads?: number;
@@ -29,17 +30,15 @@ export function addSite(program: Command): void {
     .command('site')
     .summary('a hospital’s side of a study')
     .description(
-      'Takes part in a study with the records of this site, once its operator has approved the plan. Sites cannot be enrolled in this version, so the server must be on this machine (loopback).',
+      'Takes part in a study with the records of this site, once its operator has approved the plan: the one that it has joined with septum join, or without keys one on this machine (--server).',
     )
-    .requiredOption('--server <url>', 'the server’s address, like ws://127.0.0.1:7700')
-    .requiredOption('--name <site>', 'this site’s name in the study')
-    .requiredOption('--study <file>', 'the study file, the same as the server’s')
     .requiredOption('--data <path>', 'folder or file with this site’s records')
-    .option(
-      '--state <folder>',
-      'where the site keeps commits, its model and the ledger of what left (default: nowhere)',
-    )
+    .option('--state <folder>', 'where the site has joined, and keeps commits, its model and the ledger of what left')
     .option('--approve <hash>', 'approves the plan of this hash (septum study show says it) instead of asking')
+    .option('--study <file>', 'the study file, the same as the server’s (default: study.yaml in --state)')
+    .option('--proxy <url>', 'HTTP proxy on the way to the server (default: HTTPS_PROXY of the environment, if any)')
+    .option('--server <url>', 'without keys: the address of a server on this machine, like ws://127.0.0.1:7700')
+    .option('--name <site>', 'with --server: this site’s name in the study')
     .option('--seed <n>', 'seed, where the server has another than the study file', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, where the server has another', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: 1)', wholeNumber(1, 1024))
@@ -57,6 +56,10 @@ export function addSite(program: Command): void {
       'after',
       `
 Example:
+  septum join invite.txt --state ./septum
+  septum site --state ./septum --study study.yaml --data ./records
+
+On the server’s machine, without keys:
   septum site --server ws://127.0.0.1:7700 --name site-1 --study study.yaml --data ./records`,
     )
     .action(async (flags: SiteFlags) => {

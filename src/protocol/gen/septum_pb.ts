@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file septum.proto.
  */
 export const file_septum: GenFile = /*@__PURE__*/
-  fileDesc("CgxzZXB0dW0ucHJvdG8SCXNlcHR1bS52MSI5CgxUZW5zb3JIZWFkZXISDAoEbmFtZRgBIAEoCRINCgVkdHlwZRgCIAEoDRIMCgRkaW1zGAMgAygNItcBCgZIZWFkZXISDAoEa2luZBgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoDRIMCgRzdGVwGAQgASgNEgwKBHBhcnQYBSABKA0SDQoFY2h1bmsYBiABKA0SDwoHc2NhbGFycxgHIAMoARIoCgd0ZW5zb3JzGAggAygLMhcuc2VwdHVtLnYxLlRlbnNvckhlYWRlchIMCgRzaXRlGAkgASgJEgwKBHBsYW4YCiABKAwSDAoEdGV4dBgLIAEoCRIOCgZkaWdlc3QYDCABKAxiBnByb3RvMw");
+  fileDesc("CgxzZXB0dW0ucHJvdG8SCXNlcHR1bS52MSI5CgxUZW5zb3JIZWFkZXISDAoEbmFtZRgBIAEoCRINCgVkdHlwZRgCIAEoDRIMCgRkaW1zGAMgAygNIkkKBVByb29mEhEKCWNoYWxsZW5nZRgBIAEoDBILCgNrZXkYAiABKAwSDQoFdG9rZW4YAyABKAwSEQoJc2lnbmF0dXJlGAQgASgMIvgBCgZIZWFkZXISDAoEa2luZBgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoDRIMCgRzdGVwGAQgASgNEgwKBHBhcnQYBSABKA0SDQoFY2h1bmsYBiABKA0SDwoHc2NhbGFycxgHIAMoARIoCgd0ZW5zb3JzGAggAygLMhcuc2VwdHVtLnYxLlRlbnNvckhlYWRlchIMCgRzaXRlGAkgASgJEgwKBHBsYW4YCiABKAwSDAoEdGV4dBgLIAEoCRIOCgZkaWdlc3QYDCABKAwSHwoFcHJvb2YYDyABKAsyEC5zZXB0dW0udjEuUHJvb2ZiBnByb3RvMw");
 
 /**
  * @generated from message septum.v1.TensorHeader
@@ -43,6 +43,40 @@ export type TensorHeader = Message<"septum.v1.TensorHeader"> & {
  */
 export const TensorHeaderSchema: GenMessage<TensorHeader> = /*@__PURE__*/
   messageDesc(file_septum, 0);
+
+/**
+ * What proves who speaks (docs/PROTOCOL.md, "Proof").
+ *
+ * @generated from message septum.v1.Proof
+ */
+export type Proof = Message<"septum.v1.Proof"> & {
+  /**
+   * @generated from field: bytes challenge = 1;
+   */
+  challenge: Uint8Array;
+
+  /**
+   * @generated from field: bytes key = 2;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: bytes token = 3;
+   */
+  token: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message septum.v1.Proof.
+ * Use `create(ProofSchema)` to create a new message.
+ */
+export const ProofSchema: GenMessage<Proof> = /*@__PURE__*/
+  messageDesc(file_septum, 1);
 
 /**
  * @generated from message septum.v1.Header
@@ -107,6 +141,11 @@ export type Header = Message<"septum.v1.Header"> & {
    * @generated from field: bytes digest = 12;
    */
   digest: Uint8Array;
+
+  /**
+   * @generated from field: septum.v1.Proof proof = 15;
+   */
+  proof?: Proof;
 };
 
 /**
@@ -114,5 +153,5 @@ export type Header = Message<"septum.v1.Header"> & {
  * Use `create(HeaderSchema)` to create a new message.
  */
 export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
-  messageDesc(file_septum, 1);
+  messageDesc(file_septum, 2);
 

@@ -1,6 +1,6 @@
 // A party's Ed25519 key (RFC 8032) in a file that only its owner can read. The key is made where it is used and never leaves the machine.
 
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { DataError } from '../../base/index.ts';
 import { atomicWriteFile } from './atomic-file.ts';
@@ -57,15 +57,30 @@ export function writePrivateFile(path: string, content: string | Uint8Array): Pr
 /** Reads such a file as text. Throws DataError `bad-file`, also when others than its owner may read it. */
 export async function readPrivateFile(path: string): Promise<string> {
   try {
-    const { mode } = await stat(path);
-    // Windows has no such bits; its folders' rights are inherited.
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0)
-      throw new DataError(
-        'bad-file',
-        `${path}: others than its owner may read it (mode ${(mode & 0o777).toString(8)}); make it private with chmod 600, and if anybody may have read it, replace it`,
-      );
+    await requirePrivate(path);
     return await readFile(path, 'utf8');
   } catch (error) {
     throw error instanceof DataError ? error : fileError(path, 'read', error);
+  }
+}
+
+/** Throws DataError `bad-file` when others than its owner may read the file. */
+export async function requirePrivate(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  // Windows has no such bits; its folders' rights are inherited.
+  if (process.platform !== 'win32' && (mode & 0o077) !== 0)
+    throw new DataError(
+      'bad-file',
+      `${path}: others than its owner may read it (mode ${(mode & 0o777).toString(8)}); make it private with chmod 600, and if anybody may have read it, replace it`,
+    );
+}
+
+/** Whether the 64 bytes are the signature of `bytes` by the key whose 32 public bytes are given; false for bytes that are no key. */
+export function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    const x = Buffer.from(publicKey).toString('base64url');
+    return verify(null, bytes, createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }), signature);
+  } catch {
+    return false;
   }
 }

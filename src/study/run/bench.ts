@@ -24,6 +24,8 @@ export interface BenchOptions extends BenchSettings {
   readonly provider?: Provider | undefined;
   /** Whether each site keeps a ledger. Default false. */
   readonly ledger?: boolean | undefined;
+  /** Whether sites join by invites and speak over TLS. */
+  readonly tls?: boolean | undefined;
   /** Where to write a Chrome trace of steps. Recording slows them down. */
   readonly profileFile?: string | undefined;
   readonly signal: AbortSignal;
@@ -62,7 +64,7 @@ const profiledMost = 50;
 
 /** Trains a study of random records in processes, and times it. */
 export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
-  const { sites, batch, steps, warmUp, serverThreads, provider, profileFile, signal } = options;
+  const { sites, batch, steps, warmUp, serverThreads, provider, tls, profileFile, signal } = options;
   const text = benchStudy(options);
   const planned = planOf(parseStudy(text, 'bench.yaml'));
   const total = warmUp + steps;
@@ -89,6 +91,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
         String(total * batch),
         ...(options.ledger === true ? ['--ledger', join(folder, 'ledgers', site)] : []),
       ],
+      tls,
       timeoutMs: 60_000,
       profile,
       signal,

@@ -8,6 +8,7 @@ import { type ServerEvent, type ServerResult, StudyServer } from '../../server/i
 import type { PlannedStudy } from '../../split/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
 import { defaultAddressLimits, listenWebSocket } from '../../transport/node/index.ts';
+import { Door, type DoorOptions } from '../enrolment/index.ts';
 import { Closing } from './closing.ts';
 import { requireOpenFiles } from './open-files.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
@@ -20,6 +21,8 @@ export interface ServeOptions extends EngineChoice {
   readonly stateDir: string;
   /** Default 127.0.0.1 and any free port. */
   readonly listen?: { readonly host: string; readonly port: number };
+  /** With it sites come in over TLS and with a key, from anywhere; without it by their names, from this machine only. */
+  readonly door?: DoorOptions | undefined;
   readonly timeoutMs: number;
   /** How long the study waits for a site that has not connected yet. Default: until it comes. */
   readonly joinTimeoutMs?: number;
@@ -31,6 +34,8 @@ export interface ServeOptions extends EngineChoice {
   readonly onEngine?: (info: EngineInfo) => void;
   /** Told when a graph runs as it is because its faster form was refused. */
   readonly onNotLowered?: (graph: string, reason: string) => void;
+  /** Told how people know the server's identity. */
+  readonly onIdentity?: (fingerprint: string) => void;
   readonly onEvent?: (event: ServerEvent) => void;
   /** Called now and then with the bytes that came and went. */
   readonly onTraffic?: (traffic: { readonly bytesUp: number; readonly bytesDown: number }) => void;
@@ -53,12 +58,14 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const { planned, stateDir, signal, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
   closing.defer(async () => recorder?.close());
+  const door = options.door && closing.use(await Door.open(stateDir, plan, options.door));
   requireOpenFiles(plan.sites.length + spareConnections);
   // All sites of a study may share one address.
   const roomFor = (usual: number): number => Math.max(usual, plan.sites.length + spareConnections);
   const listener = closing.use(
     await listenWebSocket({
       ...options.listen,
+      ...door?.listening((refused) => onEvent?.({ kind: 'refused', ...refused })),
       connectionsMax: roomFor(1024),
       connectionsPerAddressMax: roomFor(defaultAddressLimits.connectionsPerAddressMax),
       attemptsPerAddressMax: 2 * roomFor(defaultAddressLimits.connectionsPerAddressMax),
@@ -66,6 +73,8 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
         onEvent?.({ kind: 'refused', remote: address, reason: `${reason} (${times} times)`, code: 'refused' }),
     }),
   );
+  door?.opened(listener);
+  if (door) options.onIdentity?.(door.fingerprint);
   const commits = await openFileCommitStore(join(stateDir, 'commits'));
   const activations =
     plan.choices.when === 'detached'
@@ -85,6 +94,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
     study,
     engine,
     listener: recorder?.watchListener(listener) ?? listener,
+    gate: door?.gate,
     clock: systemClock,
     signal,
     timeoutMs: options.timeoutMs,
@@ -104,7 +114,9 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
         options.timer?.step();
         recorder?.step();
       }
-      onEvent?.(event);
+      if (event.kind === 'refused' && door)
+        door.refused(event, (refused) => onEvent?.({ kind: 'refused', ...refused }));
+      else onEvent?.(event);
     },
   });
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { SeptumError } from '../../base/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import { inviteSite, joinStudy, readInvite } from '../enrolment/index.ts';
 import type { ProfileSettings } from '../profile/index.ts';
 import { type Child, Children, type Ending } from './children.ts';
 import { errorFrom, type Report, type ServerFigures, type SiteFigures } from './reports.ts';
@@ -18,12 +19,17 @@ export interface ProcessesOptions {
   readonly secret: string;
   readonly serverArguments: readonly string[];
   readonly siteArguments: (site: string, index: number) => readonly string[];
+  /** Whether sites join by invites and speak over TLS, as between hospitals; else by their names, without it. */
+  readonly tls?: boolean | undefined;
   readonly timeoutMs: number;
   /** Every process records what it does. */
   readonly profile?: ProfileSettings | undefined;
   readonly signal: AbortSignal | undefined;
   readonly tell: (event: RunEvent) => void;
 }
+
+/** It is used at once. */
+const inviteMs = 600_000;
 
 /** What processes had at the end. */
 export interface ProcessesOutcome {
@@ -63,21 +69,23 @@ class StudyProcesses {
   }
 
   async run(): Promise<ProcessesOutcome> {
-    const { signal, planned, secret, stateDir, siteArguments, serverArguments } = this.#options;
+    const { signal, planned, secret, stateDir, tls, siteArguments, serverArguments } = this.#options;
     signal?.throwIfAborted();
     const shared = this.#sharedArguments();
     const server = await this.#start('server', [
       'server',
+      ...(tls ? [] : ['--insecure']),
       ...given({ '--listen': '127.0.0.1:0', '--state': stateDir, '--hand-over': join(secret, 'server') }),
       ...shared,
       ...serverArguments,
     ]);
     const url = await Promise.race([this.#address.promise, this.#failure.promise]);
     const sites = await Promise.all(
-      planned.plan.sites.map((site, index) =>
+      planned.plan.sites.map(async (site, index) =>
         this.#start(site, [
           'site',
-          ...given({ '--server': url, '--name': site, '--state': stateDir, '--hand-over': join(secret, 'sites') }),
+          ...given(tls ? await this.#joined(site) : { '--server': url, '--name': site, '--state': stateDir }),
+          ...given({ '--hand-over': join(secret, 'sites') }),
           ...shared,
           ...siteArguments(site, index),
         ]),
@@ -88,6 +96,15 @@ class StudyProcesses {
     // Sites have what they need; those that left earlier are gone already.
     await Promise.race([Promise.all(sites.map(({ ended }) => ended)), this.#failure.promise]);
     return { server: this.#server, sites: this.#sites, peakBytes: this.#peakBytes };
+  }
+
+  /** Has a site join as its operator does, and gives how it is started then. */
+  async #joined(site: string): Promise<Readonly<Record<string, string>>> {
+    const { stateDir, secret, signal = new AbortController().signal } = this.#options;
+    const folder = join(secret, `site-${site}`);
+    const { text } = await inviteSite(stateDir, { site, validMs: inviteMs });
+    await joinStudy(folder, readInvite(text), { signal });
+    return { '--state': folder };
   }
 
   /** Ends what still runs. */

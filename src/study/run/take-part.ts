@@ -9,7 +9,7 @@ import { deal, type Listing, type ListOptions, type Manifest } from '../../data/
 import { listRecords, openSiteData } from '../../data/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
-import { SiteAgent, type SiteEvent, type SiteResult } from '../../site/index.ts';
+import { SiteAgent, type SiteEvent, type SiteKeys, type SiteResult } from '../../site/index.ts';
 import { type Plan, planHash } from '../../protocol/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import type { Ledger } from '../../store/index.ts';
@@ -30,8 +30,12 @@ export interface TakePartOptions extends EngineChoice {
   readonly planned: PlannedStudy;
   /** The site's name, one of the plan's. */
   readonly site: string;
-  /** The server's address, `ws://127.0.0.1:PORT`. */
+  /** The server's address: `wss://HOST:PORT` for a site that has joined, `ws://127.0.0.1:PORT` for one that has not. */
   readonly url: string;
+  /** What a site that has joined proves with. */
+  readonly keys?: SiteKeys | undefined;
+  /** An HTTP proxy on the way to the server. */
+  readonly proxy?: URL | undefined;
   /** The folder or file with the site's records. */
   readonly data: string;
   /** The records that are this site's; without it all that `data` holds are. */
@@ -70,7 +74,7 @@ export async function takePart(options: TakePartOptions): Promise<SiteResult> {
 }
 
 async function part(options: TakePartOptions, closing: Closing): Promise<SiteResult> {
-  const { study, planned, site, url, data: path, signal, stateDir, recorder, onEvent } = options;
+  const { study, planned, site, url, keys, proxy, data: path, signal, stateDir, recorder, onEvent } = options;
   const { plan } = planned;
   closing.defer(async () => recorder?.close());
   const index = plan.sites.indexOf(site);
@@ -96,9 +100,10 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     data: recorder?.watchData(data) ?? data,
     engine,
     connect: async (connecting) => {
-      const connection = await connectWebSocket(url, { signal: connecting });
+      const connection = await connectWebSocket(url, { signal: connecting, proxy });
       return recorder?.watchConnection(connection) ?? connection;
     },
+    keys,
     clock: systemClock,
     signal,
     timeoutMs: options.timeoutMs,

@@ -1,19 +1,22 @@
 // The server's end: an HTTP server that does nothing but turn requests into WebSockets.
 
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { ConfigError, messageOf } from '../../base/index.ts';
 import { Inbox } from '../inbox.ts';
 import type { Listener } from '../transport.ts';
 import { Addresses, type AddressLimits, defaultAddressLimits, type TurnedAway, type Visit } from './addresses.ts';
+import type { Certificate } from './certificate.ts';
 import { requireLoopback } from './loopback.ts';
 import { completeOptions, wholeNumbers, wsOptions, type WebSocketOptions } from './options.ts';
 import { WebSocketConnection } from './websocket-connection.ts';
 
 export interface ListenOptions extends WebSocketOptions, AddressLimits {
-  /** Default 127.0.0.1; only this machine's own addresses are allowed. */
+  /** Default 127.0.0.1; without `tls` only this machine's own addresses are allowed. */
   readonly host: string;
   /** 0 (default) takes a free port. */
   readonly port: number;
@@ -23,6 +26,17 @@ export interface ListenOptions extends WebSocketOptions, AddressLimits {
   readonly origins: readonly string[];
   /** Told when connections of an address are cut off at once, for their number: now and then, not each time. */
   readonly onTurnedAway: (event: TurnedAway) => void;
+  /** With a certificate peers speak TLS 1.3, and nothing else. */
+  readonly tls: Certificate;
+  /** Told of a peer that does not get as far as a connection, because it does not speak this TLS. */
+  readonly onRefused: (remote: string, reason: string) => void;
+  /** Whether an IP address is heard at all; a connection from another is cut before anything is read of it. Default: all are. */
+  readonly hears: (address: string) => boolean;
+}
+
+/** A listener whose certificate can be another one for connections to come; those that stand go on. */
+export interface WebSocketListener extends Listener {
+  useCertificate(certificate: Certificate): void;
 }
 
 /** TCP connections that may be in their handshake, or be told that there is no room, beside those that are open. */
@@ -32,17 +46,27 @@ const handshakesMax = 1024;
  * Listens for WebSockets. A peer that breaks WebSocket's rules, the limits, or the handshake's time loses its own connection and
  * nothing else. Throws ConfigError for a host that is not this machine, options out of range, or an address in use.
  */
-export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<Listener> {
-  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], onTurnedAway = () => {} } = options;
+export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<WebSocketListener> {
+  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], tls, onRefused, hears } = options;
+  const { onTurnedAway = () => {} } = options;
   const complete = completeOptions(options);
   const addressLimits = wholeNumbers(defaultAddressLimits, options);
-  requireLoopback(host);
-  const http = createServer({
+  if (!tls) requireLoopback(host);
+  const limits = {
     headersTimeout: complete.handshakeTimeoutMs,
     requestTimeout: complete.handshakeTimeoutMs,
     connectionsCheckingInterval: Math.min(complete.handshakeTimeoutMs, 1000),
     maxHeaderSize: 16_384,
+  };
+  const secure = tls && createSecureServer({ ...limits, ...tlsOf(tls), handshakeTimeout: complete.handshakeTimeoutMs });
+  secure?.on('tlsClientError', (error, socket) => {
+    const { remoteAddress, remotePort } = socket;
+    socket.destroy();
+    // There is nothing to tell of one that was not heard, and of one whose time was up Node does not say who it was.
+    if (remoteAddress === undefined || hears?.(remoteAddress) === false) return;
+    onRefused?.(`${remoteAddress}:${remotePort}`, `no TLS 1.3 connection: ${messageOf(error)}`);
   });
+  const http = secure ?? createServer(limits);
   const upgrader = new WebSocketServer({ ...wsOptions(complete), noServer: true, clientTracking: false });
   // What comes before somebody accepts the connection stays in the socket: the bound for strangers is not set yet.
   const arrived = new Inbox<WebSocketConnection>((connection) => setImmediate(() => connection.resume()));
@@ -51,8 +75,9 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
   let openCount = 0;
 
   // Before a byte is read or answered, so that a flood costs next to nothing.
-  http.on('connection', (socket: Socket) => {
-    const visit = addresses.enter(socket.remoteAddress ?? '');
+  http.prependListener('connection', (socket: Socket) => {
+    const visit =
+      hears?.(socket.remoteAddress ?? '') === false ? undefined : addresses.enter(socket.remoteAddress ?? '');
     if (!visit) return socket.destroy();
     const place = placeOf(socket);
     visits.set(place, visit);
@@ -76,16 +101,21 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     stream.once('close', () => (openCount -= 1));
     stream.once('error', () => stream.destroy());
     upgrader.handleUpgrade(request, stream, head, (webSocket) => {
-      // An HTTP server that listens on TCP gives TCP sockets.
-      const socket = stream as Socket;
-      const onKnown = visits.get(placeOf(socket))?.known;
-      const connection = new WebSocketConnection(webSocket, socket, false, complete, onKnown);
-      connection.pause();
-      arrived.put(connection);
+      try {
+        // An HTTP server that listens on TCP gives TCP sockets.
+        const socket = stream as Socket;
+        const onKnown = visits.get(placeOf(socket))?.known;
+        const connection = new WebSocketConnection(webSocket, socket, false, complete, onKnown);
+        connection.pause();
+        arrived.put(connection);
+      } catch {
+        stream.destroy(); // The TLS connection has gone already.
+      }
     });
   });
+  const scheme = secure ? 'wss' : 'ws';
   http.maxConnections = connectionsMax + handshakesMax;
-  const address = await listen(http, host, port);
+  const address = `${scheme}://${await listen(http, host, port)}`;
   // An accept that fails, for want of file handles perhaps, costs that one peer; the listener goes on.
   http.on('error', () => {});
 
@@ -96,7 +126,20 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     http.closeAllConnections();
     await Promise.all(arrived.clear().map((connection) => connection.close('the listener closed')));
   };
-  return { address, accept: (signal) => arrived.take(signal), close, [Symbol.asyncDispose]: close };
+  return {
+    address,
+    accept: (signal) => arrived.take(signal),
+    useCertificate: (certificate) => secure?.setSecureContext(tlsOf(certificate)),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** The quickest first: tensors are large, and a step waits for them. */
+const cipherSuites = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
+function tlsOf({ cert, key }: Certificate): SecureContextOptions {
+  return { cert, key, minVersion: 'TLSv1.3', ciphers: cipherSuites, honorCipherOrder: true };
 }
 
 function listen(http: Server, host: string, port: number): Promise<string> {
@@ -106,7 +149,7 @@ function listen(http: Server, host: string, port: number): Promise<string> {
     );
     http.listen(port, host.replace(/^\[(.*)\]$/, '$1'), () => {
       const bound = http.address() as AddressInfo;
-      resolve(`ws://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`);
+      resolve(`${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`);
     });
   });
 }

@@ -1,4 +1,4 @@
-// Until sites are enrolled and TLS stands, server and sites speak on this machine only.
+// Without TLS and proof of who speaks, server and sites speak on this machine only.
 
 import { isIP } from 'node:net';
 import { ConfigError } from '../../base/index.ts';
@@ -16,6 +16,6 @@ export function requireLoopback(host: string): void {
   if (bare === 'localhost' || isLoopbackAddress(bare)) return;
   throw new ConfigError(
     'bad-usage',
-    `host "${host}" is not this machine: sites cannot be enrolled yet, so server and sites speak on loopback only; use 127.0.0.1`,
+    `host "${host}" is not this machine: without TLS and enrolled sites, server and sites speak on loopback only; use 127.0.0.1`,
   );
 }

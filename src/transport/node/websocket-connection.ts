@@ -12,6 +12,7 @@ import { frameBytes } from '../frame.ts';
 import { Inbox } from '../inbox.ts';
 import { SendGate } from '../send-gate.ts';
 import type { Connection } from '../transport.ts';
+import { channelBinding } from './channel-binding.ts';
 import type { WebSocketOptions } from './options.ts';
 import { binaryMessageHeader } from './websocket-frame.ts';
 
@@ -22,6 +23,7 @@ const orderlyCodes: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 export class WebSocketConnection implements Connection {
   readonly id = randomUUID();
   readonly remote: string;
+  readonly binding: Uint8Array | undefined;
   bytesSent = 0;
   bytesReceived = 0;
   readonly #webSocket: WebSocket;
@@ -58,6 +60,7 @@ export class WebSocketConnection implements Connection {
     this.#options = options;
     this.#onKnown = onKnown;
     this.#gate = new SendGate(options);
+    this.binding = channelBinding(socket, masked ? 'site' : 'server');
     this.remote = `${socket.remoteAddress}:${socket.remotePort}`;
     webSocket.on('message', (data: Buffer<ArrayBuffer>, isBinary) => this.#arrived(data, isBinary));
     webSocket.on('error', (error: Error & { code?: string }) => {

@@ -10,6 +10,7 @@ import struct
 
 KINDS = ['hello', 'welcome', 'refuse', 'census', 'pooled', 'activations', 'cut-gradient', 'parameter-gradient', 'gradient-sum',
          'trunk-output', 'output-gradient', 'weights', 'acknowledge', 'report', 'verdict', 'turn', 'finish']
+NUMBERS = {**{kind: place + 1 for place, kind in enumerate(KINDS)}, 'challenge': 24, 'enrol': 25, 'enrolled': 26}
 DTYPES = {'float32': (1, 'f'), 'uint8': (2, 'B'), 'int8': (3, 'b'), 'int32': (6, 'i'), 'int64': (7, 'q'), 'bool': (9, 'B'),
           'float16': (10, 'e'), 'float64': (11, 'd')}
 
@@ -40,13 +41,16 @@ def tensor_header(name, dtype, dims):
 
 def frame(message):
     tensors = message.get('tensors', [])
-    header = number(1, KINDS.index(message['kind']) + 1) + number(2, message.get('sequence', 0))
+    header = number(1, NUMBERS[message['kind']]) + number(2, message.get('sequence', 0))
     for field, name in enumerate(['epoch', 'step', 'part', 'chunk'], 3):
         header += number(field, message.get(name, 0))
     header += content(7, b''.join(struct.pack('<d', scalar) for scalar in message.get('scalars', [])))
     header += b''.join(tensor_header(t['name'], t['dtype'], t['dims']) for t in tensors)
     header += content(9, message.get('site', '').encode()) + content(10, bytes.fromhex(message.get('plan', '')))
     header += content(11, message.get('text', '').encode()) + content(12, bytes.fromhex(message.get('digest', '')))
+    if 'proof' in message:
+        fields = [message['proof'][name] for name in ['challenge', 'key', 'token', 'signature']]
+        header += content(15, b''.join(content(field, bytes.fromhex(value)) for field, value in enumerate(fields, 1)))
     out = b'SPTM' + struct.pack('<II', 1, len(header)) + header
     for place, t in enumerate(tensors):
         alignment = 64 if place == 0 else 8
@@ -61,6 +65,11 @@ def tensor(name, dtype, dims, values):
 
 PLAN = bytes(range(32)).hex()
 DIGEST = bytes(range(255, 223, -1)).hex()
+def proof(challenge=b'', key=b'', token=b'', signature=b''):
+    return {'challenge': challenge.hex(), 'key': key.hex(), 'token': token.hex(), 'signature': signature.hex()}
+
+
+CHALLENGE, KEY, TOKEN, SIGNATURE = (bytes([byte]) * count for byte, count in [(0xc1, 32), (0xe1, 32), (0x70, 32), (0x51, 64)])
 cut = tensor('cut', 'float32', [2, 3], [0.5, -1, 2, 3.25, 0, 1e-3])
 messages = [
     ('a site says hello', {'kind': 'hello', 'site': 'north', 'plan': PLAN}),
@@ -101,6 +110,13 @@ messages = [
     ('a verdict', {'kind': 'verdict', 'sequence': 61, 'epoch': 1, 'scalars': [1.0, 0.5]}),
     ('a turn', {'kind': 'turn', 'sequence': 62, 'epoch': 2, 'step': 5}),
     ('the end', {'kind': 'finish', 'sequence': 99}),
+    ('the server proves who it is', {'kind': 'challenge', 'proof': proof(CHALLENGE, KEY, b'', SIGNATURE)}),
+    ('a site says hello and proves it', {
+        'kind': 'hello', 'site': 'north', 'plan': PLAN, 'sequence': 7, 'proof': proof(CHALLENGE, KEY, b'', SIGNATURE)}),
+    ('the server welcomes and proves it', {'kind': 'welcome', 'plan': PLAN, 'sequence': 7, 'proof': proof(signature=SIGNATURE)}),
+    ('a site brings an invite', {
+        'kind': 'enrol', 'site': 'north', 'text': 'lipids', 'proof': proof(CHALLENGE, KEY, TOKEN, SIGNATURE)}),
+    ('it is enrolled', {'kind': 'enrolled', 'site': 'north', 'text': 'lipids', 'proof': proof(signature=SIGNATURE)}),
 ]
 golden = [{'name': name, 'message': message, 'hex': frame(message).hex()} for name, message in messages]
 (pathlib.Path(__file__).parent / 'frames.json').write_text(json.dumps(golden, indent=1) + '\n')

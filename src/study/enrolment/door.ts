@@ -1,0 +1,161 @@
+// The way into a study over the network: TLS under a certificate that the server's identity has signed, and the gate behind it. The
+// certificate is made anew long before it expires; connections that stand keep theirs.
+
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { ConfigError, messageOf } from '../../base/index.ts';
+import { systemClock } from '../../base/node/index.ts';
+import { type Plan, planHash } from '../../protocol/index.ts';
+import { Gate } from '../../server/index.ts';
+import {
+  type Certificate,
+  type ListenOptions,
+  makeCertificate,
+  type WebSocketListener,
+} from '../../transport/node/index.ts';
+import { Attempts, type AttemptsLimits } from './attempts.ts';
+import { cryptography } from './cryptography.ts';
+import { fingerprint } from './invite.ts';
+import { openServerFolder, type ServerFolder } from './server-folder.ts';
+
+export interface DoorOptions {
+  /** A certificate and its key in PEM files, which are read again at each renewal; default: certificates of the identity's own. */
+  readonly certificateFiles?: { readonly cert: string; readonly key: string } | undefined;
+  /** How often the certificate is renewed. Default: a day. */
+  readonly renewMs?: number | undefined;
+  /** How often an address may fail. */
+  readonly attempts?: Partial<AttemptsLimits> | undefined;
+  /** Told of a certificate that could not be renewed; the one before it stays. */
+  readonly onTrouble?: ((what: string) => void) | undefined;
+}
+
+const dayMs = 24 * 3_600_000;
+/** A certificate of the identity's own is valid for so many renewals. */
+const renewalsValid = 30;
+
+/** A peer that was refused, as the server's events have it. */
+export interface Refused {
+  readonly remote: string;
+  readonly reason: string;
+  readonly code: string;
+}
+
+/** Refusals of those who have shown that they are a site, or have an invite. */
+const shown: ReadonlySet<string> = new Set([
+  'already-connected',
+  'out-of-order',
+  'plan-mismatch',
+  'unknown-site',
+  'study-stopped',
+  'revoked',
+  'key-replaced',
+  'token-expired',
+  'token-spent',
+]);
+
+export class Door implements AsyncDisposable {
+  readonly #folder: ServerFolder;
+  readonly #plan: Plan;
+  readonly #options: DoorOptions;
+  readonly gate: Gate;
+  /** What a listener starts with. */
+  readonly certificate: Certificate;
+  readonly #attempts: Attempts;
+  #cancel = (): void => undefined;
+
+  private constructor(folder: ServerFolder, plan: Plan, options: DoorOptions, certificate: Certificate) {
+    this.#folder = folder;
+    this.#plan = plan;
+    this.#options = options;
+    this.certificate = certificate;
+    this.#attempts = new Attempts(systemClock, options.attempts);
+    const { identity, registry } = folder;
+    this.gate = new Gate({ study: plan.study, identity, registry, cryptography, dateMs: () => Date.now() });
+  }
+
+  /** Opens the server's folder. Throws DataError `bad-file`, and ConfigError for certificate files that do not serve. */
+  static async open(stateDir: string, plan: Plan, options: DoorOptions = {}): Promise<Door> {
+    const folder = await openServerFolder(stateDir);
+    try {
+      return new Door(folder, plan, options, await certificateOf(folder, options));
+    } catch (error) {
+      await folder.registry[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** What a listener of this door is told, with who is to hear of a peer that is refused. */
+  listening(onRefused: (refused: Refused) => void): Pick<ListenOptions, 'tls' | 'hears' | 'onRefused'> {
+    return {
+      tls: this.certificate,
+      hears: (address) => this.#attempts.allows(address),
+      onRefused: (remote, reason) => this.refused({ remote, reason, code: 'no-tls' }, onRefused),
+    };
+  }
+
+  /** Passes on that a peer was refused, and counts it where the peer has not shown who it is: whoever fails too often is heard no more for a minute. */
+  refused(refused: Refused, onRefused: (refused: Refused) => void): void {
+    onRefused(refused);
+    const { remote, code } = refused;
+    if (shown.has(code) || !this.#attempts.failed(remote.slice(0, remote.lastIndexOf(':')))) return;
+    onRefused({
+      remote,
+      reason: 'too many attempts that failed: this address is not heard for a while',
+      code: 'too-many',
+    });
+  }
+
+  /** How people know the server's identity. */
+  get fingerprint(): string {
+    return fingerprint(this.#folder.identity.publicKey);
+  }
+
+  /** Notes where sites find the study, and keeps the listener's certificate fresh until the door is closed. */
+  opened(listener: WebSocketListener): void {
+    const { study, sites } = this.#plan;
+    const address = listener.address.replace(/^wss:\/\//, '');
+    this.#folder.registry.putStudy({ name: study, plan: planHash(this.#plan), sites, address });
+    this.#renewLater(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#cancel();
+    await this.#folder.registry[Symbol.asyncDispose]();
+  }
+
+  #renewLater(listener: WebSocketListener): void {
+    const { renewMs = dayMs } = this.#options;
+    this.#cancel = systemClock.setTimer(renewMs, () => {
+      this.#renewLater(listener);
+      certificateOf(this.#folder, this.#options).then(
+        (certificate) => listener.useCertificate(certificate),
+        (error: unknown) => this.#options.onTrouble?.(`the certificate stays as it is: ${messageOf(error)}`),
+      );
+    });
+  }
+}
+
+async function certificateOf(
+  { identity }: ServerFolder,
+  { certificateFiles, renewMs = dayMs }: DoorOptions,
+): Promise<Certificate> {
+  if (!certificateFiles) return makeCertificate(identity.privateKey, Date.now(), renewalsValid * renewMs);
+  const [cert, key] = await Promise.all([certificateFiles.cert, certificateFiles.key].map(readPem));
+  const certificate = { cert: cert ?? '', key: key ?? '' };
+  try {
+    createSecureContext(certificate);
+  } catch {
+    // What went wrong may quote the key.
+    throw new ConfigError(
+      'bad-usage',
+      `${certificateFiles.cert} and ${certificateFiles.key}: not a certificate and its private key, in PEM`,
+    );
+  }
+  return certificate;
+}
+
+function readPem(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError('bad-usage', `${file}: cannot be read: ${messageOf(cause)}`, { cause });
+  });
+}
