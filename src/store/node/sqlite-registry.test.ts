@@ -18,8 +18,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const invite = (hash: string, expiresMs = 1000, site = 'north') =>
-  sites.invite('lipids', site, { hash, expiresMs }, 0);
+const invite = (hash: string, expiresMs = 1000, site = 'north') => sites.invite('lipids', site, { hash, expiresMs }, 0);
 const enrol = (hash: string, key: string, nowMs = 1, site = 'north', study = 'lipids') =>
   sites.enrol(study, site, hash, key, nowMs);
 const standing = (key: string, site = 'north', study = 'lipids') => sites.standing(study, site, key);
