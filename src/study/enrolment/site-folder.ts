@@ -37,18 +37,25 @@ const files = (folder: string) => ({
 
 /** Throws ConfigError when no site has joined there, and DataError `bad-file` for files that are broken or that others may read. */
 export async function openEnrolment(folder: string): Promise<Enrolment> {
-  const { key } = files(folder);
   const found = await readSite(folder);
-  if (!found || !existsSync(key))
-    throw new ConfigError(
-      'bad-usage',
-      `--state ${folder}: no site has joined there; ask for an invite and use septum join`,
-    );
+  if (!found) throw notJoined(folder);
   const { study, site, address, identity } = found;
-  // Opened here once, so that what is wrong with it is said before anything is done.
-  await openKeyFile(key);
-  const keys = { identity: fromBase64url(identity), open: () => openKeyFile(key), cryptography };
-  return { study, site, url: `wss://${address}`, keys };
+  const open = async (): Promise<SigningKey> => {
+    const { key } = files(folder);
+    // A key that is gone is not made anew: nobody would know it.
+    if (!existsSync(key)) throw notJoined(folder);
+    return openKeyFile(key);
+  };
+  // What is wrong with it is said before anything is done.
+  await open();
+  return { study, site, url: `wss://${address}`, keys: { identity: fromBase64url(identity), open, cryptography } };
+}
+
+function notJoined(folder: string): ConfigError {
+  return new ConfigError(
+    'bad-usage',
+    `--state ${folder}: no site has joined there; ask for an invite and use septum join`,
+  );
 }
 
 /** The key that is to be enrolled with this invite. Throws ConfigError when the folder belongs to another site, study or server. */
