@@ -22,12 +22,12 @@ export interface FuzzResult extends FuzzBooks {
   readonly studies: number;
   readonly atServer: Tally;
   readonly atSites: Tally;
-  /** The most that the process held at any time over what it held when all kinds of study had run and a tenth of the frames were sent, in bytes. */
+  /** The most that the process held at any time over what it held when every kind of study had been attacked once, in bytes. */
   readonly residentGrowth: number;
   readonly seconds: number;
 }
 
-const training = { batch: 12, epochs: 10, roundSteps: 2 };
+const training = { batch: 12, epochs: 20, roundSteps: 2 };
 const logits = { name: 'lipid-mlp', options: { inputs: 7 }, loss: 'binary-cross-entropy' } as const;
 
 /** Small studies of every mode that runs, over regression, and over two classes as well where the labels are at the sites. */
@@ -35,15 +35,22 @@ const studies: readonly (readonly [string, TestStudy])[] = allowedChoices()
   .filter(({ when }) => when !== 'buffered')
   .flatMap((choices): (readonly [string, TestStudy])[] => {
     const more =
-      choices.when === 'detached' ? { augmentPasses: 60 } : choices.order === 'turns' ? { turnSteps: 1 } : {};
+      choices.when === 'detached' ? { augmentPasses: 120 } : choices.order === 'turns' ? { turnSteps: 1 } : {};
     const study: TestStudy = { counts: [24, 16, 8], training: { ...training, ...more }, choices };
     const name = describeChoices(choices);
     const classes = { ...study, network: logits, task: twoClasses };
     return choices.labels === 'site' ? [[name, study], [`${name}, classes`, classes]] : [[name, study]]; // prettier-ignore
   });
 
-/** About as many bad frames one study takes, if every message is attacked that can be. */
-const framesOfStudy = 3500;
+/** About as many messages a study has that may be attacked, and how often each kind of study is to be run at least. */
+const messagesOfStudy = 860;
+const passes = 2.5;
+
+/** How often a message is attacked so that every kind of study has its share: of each attack comes another chance to attack. */
+function intensityFor(frames: number): number {
+  const times = frames / (passes * studies.length) / messagesOfStudy;
+  return Math.min(1, times / (1 + times) / 0.95);
+}
 
 /** No pause is waited for: a pause is no part of what is looked at. */
 const restlessClock: Clock = {
@@ -57,8 +64,7 @@ export async function fuzz({ seed, frames }: FuzzOrder): Promise<FuzzResult> {
   // Each bad frame makes errors, and nobody reads where they were thrown.
   Error.stackTraceLimit = 0;
   const fuzzer = new Fuzzer(seed, frames);
-  // Every kind of study has its share, twice.
-  fuzzer.intensity = Math.min(1, frames / (2 * studies.length * framesOfStudy));
+  fuzzer.intensity = intensityFor(frames);
   const inPeace = new Map<string, string>();
   const tallies = { atServer: {} as Tally, atSites: {} as Tally, byMode: {} as Tally };
   const memory = new Growth();
@@ -80,8 +86,9 @@ export async function fuzz({ seed, frames }: FuzzOrder): Promise<FuzzResult> {
       for (const { tally } of sites)
         for (const [what, times] of Object.entries(tally)) count(tallies.atSites, what, times);
       count(tallies.byMode, name, fuzzer.injected - before);
-      if (fuzzer.injected >= frames / 10) memory.begin();
     }
+    // Every kind of study was attacked once: what grows from here on grows with the frames.
+    memory.begin();
   }
   const residentGrowth = memory.end();
   const seconds = Math.round((performance.now() - startedMs) / 1000);
