@@ -208,7 +208,7 @@ export class Lines {
     epoch: number,
     step: number,
     parts: readonly (readonly [string, PartLayout])[],
-    about: Pick<About, 'batch' | 'place'>,
+    about: Pick<About, 'batch' | 'place' | 'scalars'>,
   ): Exchange {
     const tensors = parts.flatMap(([part, layout]) => gradientTensors(part, layout));
     return this.line(direction, kind, { ...about, epoch, step, tensors });

@@ -36,12 +36,20 @@ export function unknownFacts(): ScriptFacts {
   return { counts: [], chunksHeld: 0, startStep: 0 };
 }
 
+/**
+ * Whether commits may be written within an epoch: where the plan alone says who has done what after each step. A step's last answer then
+ * says whether the sites are to write theirs.
+ */
+export function commitsWithin(plan: Pick<Plan, 'choices' | 'training'>): boolean {
+  return plan.choices.order === 'union' && windowOf(plan) === 1;
+}
+
 /** Whether the study may go on from a commit after so many server steps: within an epoch only where the plan alone says who has done what by then. */
 export function mayStartAt(plan: Plan, schedule: Schedule, startStep: number): boolean {
   const { serverSteps } = schedule;
   if (!Number.isSafeInteger(startStep) || startStep < 0 || startStep > plan.training.epochs * serverSteps) return false;
   if (plan.choices.when === 'detached') return startStep === 0;
-  return startStep % serverSteps === 0 || (plan.choices.order === 'union' && windowOf(plan) === 1);
+  return startStep % serverSteps === 0 || commitsWithin(plan);
 }
 
 /** Rows of one message of activations outside training: about 4 MiB, at least 1, at most 4096. */
@@ -117,6 +125,7 @@ function* trainingEpoch(
   if (order === 'union') {
     const byStep = new Map(batches.map((batch) => [batch.step, batch]));
     const lag = segments === 'mirrored' ? stepsSumsLag(window) : 0;
+    const saysCommit = commitsWithin(plan);
     for (const round of schedule.rounds) {
       if (round.toStep <= firstStep) continue;
       for (const { kind, step } of windowed(Math.max(round.fromStep, firstStep), round.toStep, window, lag)) {
@@ -129,7 +138,7 @@ function* trainingEpoch(
           yield* forward(lines, pieces);
         }
         if (batch && kind === 'backward') {
-          yield* backward(plan, lines, inFlight.shift());
+          yield* backward(plan, lines, inFlight.shift(), saysCommit && segments !== 'mirrored');
           if (segments === 'mirrored')
             yield lines.gradients('up', 'parameter-gradient', epoch, step, segmentsOf(plan), {
               batch,
@@ -137,7 +146,11 @@ function* trainingEpoch(
             });
         }
         if (segments === 'mirrored' && kind === 'update')
-          yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), { batch, place: sumPlace });
+          yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), {
+            batch,
+            place: sumPlace,
+            scalars: saysCommit ? 1 : 0,
+          });
       }
       if (segments === 'average') yield* average(plan, lines, epoch, round.toStep - 1);
     }
@@ -193,7 +206,12 @@ function* forward(lines: Lines, pieces: readonly StepPiece[]): Generator<Exchang
 }
 
 /** What comes of them comes down: the cut gradient, with the labels at the site by way of the trunk's output. */
-function* backward(plan: Plan, lines: Lines, pieces: readonly StepPiece[] = []): Generator<Exchange> {
+function* backward(
+  plan: Plan,
+  lines: Lines,
+  pieces: readonly StepPiece[] = [],
+  saysCommit = false,
+): Generator<Exchange> {
   const uShape = plan.choices.labels === 'site';
   for (const piece of pieces) {
     const { epoch, step, chunk, records, batch, place } = piece;
@@ -202,7 +220,7 @@ function* backward(plan: Plan, lines: Lines, pieces: readonly StepPiece[] = []):
       yield lines.line('down', 'trunk-output', { ...piece, scalars: 1, tensors });
       yield lines.line('up', 'output-gradient', { ...piece, tensors });
     }
-    const scalars = uShape ? 0 : 1;
+    const scalars = (uShape ? 0 : 1) + (saysCommit ? 1 : 0);
     const tensors = lines.cut(records.count);
     yield lines.line('down', 'cut-gradient', { epoch, step, chunk, records, batch, place, scalars, tensors });
   }

@@ -1,6 +1,6 @@
 // The tensors of the server's half of a commit, by name: the trunk's and, where the server knows it, the segment's (and head's) with the
 // optimizer's state under their own names, what was pooled under `pooled/`, and under `best/` the selected model where it is not that of
-// the last epoch.
+// the last epoch as it ended.
 
 import { partsAtSite, type Plan, stateTensors } from '../protocol/index.ts';
 import type { Tensor } from '../tensor/index.ts';
@@ -12,16 +12,16 @@ import type { Training } from './training.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** The tensors of a commit at the end of an epoch, or before the first. `scope` is that of the trunk, or of one of replicas that are alike. */
+/** The tensors of a commit. `scope` is that of the trunk, or of one of replicas that are alike; `isEpochEnd` says that the trunk is that of the last epoch in the history. */
 export async function commitTensors(
   training: Training,
   { selected, history }: Pick<Epochs, 'selected' | 'history'>,
   pooled: Pooled,
-  scope: string,
+  { scope, isEpochEnd }: { readonly scope: string; readonly isEpochEnd: boolean },
 ): Promise<Tensors> {
   const { plan, trunk } = training.options;
   // An epoch that is selected has copies of its parameters already: large ones should not lie there twice.
-  const isSelected = isLast(selected.epoch, history.length);
+  const isSelected = isEpochEnd && selected.epoch >= 0 && selected.epoch === history.length - 1;
   const current = isSelected
     ? { ...selected.trunk, ...(await trunk.slots('trunk', scope)) }
     : await trunk.state('trunk', scope, true);
@@ -45,18 +45,15 @@ export function stateIn({ tensors }: ServerCommit, plan: Plan): { readonly trunk
 }
 
 /** The model that was selected. */
-export function selectedIn({ bestEpoch, history, tensors }: ServerCommit, plan: Plan): Selected {
-  const prefix = isLast(bestEpoch, history.length) ? '' : 'best/';
+export function selectedIn({ bestEpoch, tensors }: ServerCommit, plan: Plan): Selected {
+  if (bestEpoch < 0) return { epoch: bestEpoch, trunk: {}, segment: undefined };
+  const prefix = Object.keys(tensors).some((name) => name.startsWith('best/')) ? 'best/' : '';
   const segment = pick(tensors, prefix, plan, partsAtSite(plan), false);
   return {
     epoch: bestEpoch,
     trunk: pick(tensors, prefix, plan, ['trunk'], false),
     segment: Object.keys(segment).length > 0 ? segment : undefined,
   };
-}
-
-function isLast(epoch: number, epochs: number): boolean {
-  return epoch >= 0 && epoch === epochs - 1;
 }
 
 function under(prefix: string, tensors: Tensors): Tensors {

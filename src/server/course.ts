@@ -21,6 +21,9 @@ import { Uploads } from './uploads.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
+/** A commit within an epoch is written after so long. */
+const usualCommitEveryMs = 60_000;
+
 /** The server's part of the network at its engine. */
 export interface Network {
   readonly trunk: TrunkRunner;
@@ -56,10 +59,12 @@ export class Course {
   #startedAt = 0;
   /** The newest commit. */
   #committed: number | undefined;
+  #committedMs: number;
 
   constructor(options: CourseOptions) {
     const { plan, clock, timeoutMs, joinTimeoutMs, silenceTimeoutMs, activations, onEvent } = options;
     this.#options = options;
+    this.#committedMs = clock.nowMs();
     this.sites = new StudySites({
       plan,
       clock,
@@ -127,21 +132,23 @@ export class Course {
     const { plan, timeoutMs, onEvent } = this.#options;
     const network = await this.#options.network;
     const { pooled, start } = this.#uploads ? await this.#beginDetached(this.#uploads) : await this.#beginLive();
-    const training = this.#trainingOf(pooled, network);
-    this.#training = training;
     const scope = network.scopes[0] ?? '';
+    const commit = (isEpochEnd: boolean): Promise<void> =>
+      this.#commit(training, epochs, pooled, { scope, isEpochEnd });
+    const training: Training = this.#trainingOf(pooled, network, () => commit(false));
+    this.#training = training;
     const evaluator = new Evaluator(training, pooled.counts, scope, this.#store);
     const epochs: Epochs = new Epochs({
       training,
       evaluator,
       scope,
       loss: this.#loss,
-      commit: () => this.#commit(training, epochs, pooled, scope),
+      commit: () => commit(true),
       onEpoch: (record) => onEvent?.({ kind: 'epoch', record }),
     });
     await this.#restore(training, epochs, network, start);
     const pool = await this.#upload(pooled, start);
-    if (pool && !start) await this.#commit(training, epochs, pooled, scope);
+    if (pool && !start) await commit(false);
     await this.#train(training, epochs, pool);
     const { selected, history } = epochs;
     await network.trunk.setState(scope, selected.trunk);
@@ -228,8 +235,9 @@ export class Course {
     });
   }
 
-  #trainingOf(pooled: Pooled, { trunk }: Network): Training {
+  #trainingOf(pooled: Pooled, { trunk }: Network, commit: () => Promise<void>): Training {
     const { plan, study, logOrder, onEvent } = this.#options;
+    const { commits, clock, commitEveryMs = usualCommitEveryMs } = this.#options;
     const [mean, sd] = pooled.moments.at(-1) ?? [0, 1];
     return new Training({
       plan,
@@ -243,6 +251,8 @@ export class Course {
       counts: pooled.counts,
       classWeights: classWeights(plan.training.classWeights, pooled.classes),
       target: float32([mean, sd]),
+      commitIsDue: () => commits !== undefined && clock.nowMs() - this.#committedMs >= commitEveryMs,
+      commit,
       onStep: (report) => {
         this.#trainRecords += report.records;
         this.#loss.add(report);
@@ -288,11 +298,13 @@ export class Course {
 
   async #train(training: Training, epochs: Epochs, pool: Pool | undefined): Promise<void> {
     const { plan, study, clock, signal } = this.#options;
+    const stepsPerEpoch = stepsOfEpoch(plan, training.options.counts);
     for (let epoch = epochs.history.length; epoch < plan.training.epochs; epoch++) {
       const since = clock.nowMs();
       const waitedAtStart = this.sites.waitedMs;
-      if (pool) await trainPoolEpoch(training, study, pool, epoch, signal);
-      else await trainEpoch(training, epoch);
+      const firstStep = Math.max(0, training.steps - epoch * stepsPerEpoch);
+      if (pool) await trainPoolEpoch(training, study, pool, { epoch, firstStep, signal });
+      else await trainEpoch(training, epoch, firstStep);
       this.#trainMs += clock.nowMs() - since;
       this.#waitedMs += this.sites.waitedMs - waitedAtStart;
       await epochs.end(epoch);
@@ -300,8 +312,13 @@ export class Course {
   }
 
   /** Writes the server's half of the study's state. */
-  async #commit(training: Training, epochs: Epochs, pooled: Pooled, scope: string): Promise<void> {
-    const { commits, engine, onEvent } = this.#options;
+  async #commit(
+    training: Training,
+    epochs: Epochs,
+    pooled: Pooled,
+    about: { readonly scope: string; readonly isEpochEnd: boolean },
+  ): Promise<void> {
+    const { commits, engine, clock, onEvent } = this.#options;
     if (!commits) return;
     const { selected, history } = epochs;
     const { steps, updates, passedUpdates } = training;
@@ -314,9 +331,10 @@ export class Course {
       passedUpdates,
       loss: this.#loss.state,
       figures: this.#figures(),
-      tensors: await commitTensors(training, epochs, pooled, scope),
+      tensors: await commitTensors(training, epochs, pooled, about),
     });
     this.#committed = steps;
+    this.#committedMs = clock.nowMs();
     onEvent?.({ kind: 'commit', step: steps });
   }
 

@@ -49,15 +49,14 @@ export function trainingPool(plan: Plan, counts: readonly SiteCounts[], store: A
   return new Pool(store, sections);
 }
 
-/** One epoch of the server alone: the pool shuffled anew, a step on each batch. */
+/** One epoch of the server alone: the pool shuffled anew, a step on each batch. The epoch's steps before `firstStep` are done. */
 export async function trainPoolEpoch(
   training: Training,
   study: CompiledStudy,
   pool: Pool,
-  epoch: number,
-  signal: AbortSignal,
+  { epoch, firstStep, signal }: { readonly epoch: number; readonly firstStep: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { plan, trunk } = training.options;
+  const { plan, trunk, commitIsDue, commit } = training.options;
   const steps = stepCount(pool.size, plan.training.batch);
   const order = randomStream(plan.seed, 'pool-order', [epoch]).permutation(pool.size);
   const classes = plan.task.kind === 'classification';
@@ -68,8 +67,9 @@ export async function trainPoolEpoch(
     from += count;
     return rows;
   };
-  let next = pool.take(rowsOfStep(0));
-  for (let step = 0; step < steps; step++) {
+  for (let step = 0; step < firstStep; step++) rowsOfStep(step);
+  let next = pool.take(rowsOfStep(firstStep));
+  for (let step = firstStep; step < steps; step++) {
     const { cut, labels } = await next;
     signal.throwIfAborted();
     if (step + 1 < steps) {
@@ -100,5 +100,6 @@ export async function trainPoolEpoch(
     const { loss } = await rows;
     assert(loss.data.length === records, 'a loss for each record');
     training.tellAlone(epoch, loss, labels);
+    if (step + 1 < steps && commitIsDue()) await commit();
   }
 }

@@ -1,6 +1,6 @@
 // The orders in which sites' batches make server steps: one epoch of each (SEMANTICS.md, "Steps, epochs, rounds").
 
-import { type Batch, stepsSumsLag, windowed, windowOf } from '../protocol/index.ts';
+import { type Batch, commitsWithin, stepsSumsLag, windowed, windowOf } from '../protocol/index.ts';
 import { BatchQueue } from './batch-queue.ts';
 import type { Training } from './training.ts';
 
@@ -9,12 +9,12 @@ export function replicaScope(site: number): string {
   return `replica${site}/`;
 }
 
-/** Trains one epoch in the study's order. */
-export async function trainEpoch(training: Training, epoch: number): Promise<void> {
+/** Trains one epoch in the study's order. `firstStep`: with `union` the epoch's steps before it are done. */
+export async function trainEpoch(training: Training, epoch: number, firstStep: number): Promise<void> {
   const { order } = training.options.plan.choices;
   switch (order) {
     case 'union':
-      return unionEpoch(training, epoch);
+      return unionEpoch(training, epoch, firstStep);
     case 'turns':
       return turnsEpoch(training, epoch);
     case 'arrival':
@@ -25,20 +25,26 @@ export async function trainEpoch(training: Training, epoch: number): Promise<voi
 }
 
 /** One step on all sites' batches together. */
-async function unionEpoch(training: Training, epoch: number): Promise<void> {
-  const { plan, schedule, links } = training.options;
+async function unionEpoch(training: Training, epoch: number, firstStep: number): Promise<void> {
+  const { plan, schedule, links, commitIsDue, commit } = training.options;
   const batches = links.map((_, site) => new Map(schedule.batches(site, epoch).map((batch) => [batch.step, batch])));
   const totalSteps = schedule.scheduledSteps('server');
   const { segments } = plan.choices;
   const window = windowOf(plan);
   const lag = segments === 'mirrored' ? stepsSumsLag(window) : 0;
   for (const { fromStep, toStep } of schedule.rounds) {
-    for (const { kind, step } of windowed(fromStep, toStep, window, lag)) {
+    if (toStep <= firstStep) continue;
+    let commits = false;
+    for (const { kind, step } of windowed(Math.max(fromStep, firstStep), toStep, window, lag)) {
       const sites = links.map((_, site) => site).filter((site) => batches[site]?.has(step));
       const own = sites.map((site) => ({ site, batch: batches[site]?.get(step) as Batch }));
-      const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps };
+      // A site that sits the step out would not hear of a commit after it; at a round's end averages are to come.
+      if (kind === 'backward')
+        commits = commitsWithin(plan) && sites.length === links.length && step + 1 < toStep && commitIsDue();
+      const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps, commits };
       if (kind === 'backward') await training.step('', own, place);
       if (kind === 'update' && segments === 'mirrored') await training.mirrorStep(sites, place);
+      if (kind === 'update' && commits) await commit();
     }
     if (segments === 'average') await training.averageSegments();
   }

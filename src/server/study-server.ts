@@ -47,6 +47,8 @@ export interface ServerOptions {
   }) => Promise<void>;
   /** Where the server keeps its half of the study's state, and goes on from. Without it a study that has to go back begins again. */
   readonly commits?: CommitStore | undefined;
+  /** How long after a commit another is written within an epoch, where the mode has such (`commitsWithin`, and `detached`). Default: a minute. */
+  readonly commitEveryMs?: number | undefined;
   readonly onEvent?: (event: ServerEvent) => void;
 }
 

@@ -3,7 +3,7 @@
 
 import { EngineError } from '../base/index.ts';
 import type { Batch, Plan, Schedule, SiteCounts } from '../protocol/index.ts';
-import { inChunks, partsAtSite, piecesOf, stateTensors } from '../protocol/index.ts';
+import { commitsWithin, inChunks, partsAtSite, piecesOf, stateTensors } from '../protocol/index.ts';
 import { type CompiledStudy, dropoutMasks, hyperOf, masksOf } from '../split/index.ts';
 import { cloneTensor, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
 import { sumInOrder, weightedMean } from './combine.ts';
@@ -68,6 +68,8 @@ export interface StepPlace {
   readonly epoch: number;
   readonly step: number;
   readonly totalSteps: number;
+  /** Whether the sites are to write a commit when they have learnt from the step. */
+  readonly commits?: boolean;
 }
 
 export interface TrainingOptions {
@@ -80,6 +82,9 @@ export interface TrainingOptions {
   readonly classWeights: readonly number[];
   /** [mean, sd] of the regression target, float32. */
   readonly target: Tensor;
+  /** Whether it is time for a commit within the epoch; and writes the server's half of it. */
+  readonly commitIsDue: () => boolean;
+  readonly commit: () => Promise<void>;
   readonly onStep: (report: StepReport) => void;
   /** Before a step whose place in the order is not fixed by the plan, the site is written to a log. */
   readonly logOrder: (entry: { readonly epoch: number; readonly site: number; readonly step: number }) => Promise<void>;
@@ -165,10 +170,11 @@ export class Training {
   }
 
   /** Sends a site its cut gradient. Throws EngineError when its loss is not a finite number. */
-  async #answer(site: number, computed: readonly Computed[], { epoch, step }: StepPlace): Promise<Answer> {
+  async #answer(site: number, computed: readonly Computed[], place: StepPlace): Promise<Answer> {
+    const { epoch, step } = place;
     let own = 0;
     let delivered = this.#delivered[site] ?? Promise.resolve();
-    for (const { weight, results } of computed) {
+    for (const [piece, { weight, results }] of computed.entries()) {
       const { loss, gradient } = await results;
       own = dot(loss, weight, own);
       if (!Number.isFinite(own)) {
@@ -177,12 +183,20 @@ export class Training {
           `epoch ${epoch}, server step ${step}: the loss is not a finite number: the network has diverged, or a site sends activations beyond any measure; try a lower learning rate`,
         );
       }
-      const values = { tensors: { cut: gradient as Tensor }, scalars: [own] };
+      const word = this.#commitWord(place, piece === computed.length - 1);
+      const values = { tensors: { cut: gradient as Tensor }, scalars: [own, ...word] };
       delivered = delivered.then(() => this.link(site).send('cut-gradient', values));
       delivered.catch(() => undefined); // Seen by whoever waits for the last.
     }
     this.#delivered[site] = delivered;
     return { loss: own, delivered };
+  }
+
+  /** What a cut gradient says of commits, where it says something: 1 with the last piece of a step after which the site writes one. */
+  #commitWord({ commits = false }: StepPlace, isLast = true): readonly number[] {
+    const { plan } = this.options;
+    if (!commitsWithin(plan) || plan.choices.segments === 'mirrored') return [];
+    return [commits && isLast ? 1 : 0];
   }
 
   /** Takes a training batch's activations from a site: the cut and, with the labels at the server, the labels, as the script has them. */
@@ -223,7 +237,10 @@ export class Training {
     const gradient = await trunk.backward(scope, { ...feeds, 'output.gradient': joinRows(gradients) });
     await Promise.all(
       parts.map(({ site, from, count }) =>
-        this.link(site).send('cut-gradient', { tensors: { cut: rowsOf(gradient, from, count) } }),
+        this.link(site).send('cut-gradient', {
+          tensors: { cut: rowsOf(gradient, from, count) },
+          scalars: this.#commitWord(place),
+        }),
       ),
     );
     this.#tell(place, { records, loss: null, siteLosses: parts.map(({ site }) => ({ site, loss: null })) });
@@ -238,7 +255,14 @@ export class Training {
       gradients.push(Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor])));
     }
     const sum = sumInOrder(gradients);
-    const sent = Promise.all(links.map((link) => link.send('gradient-sum', { tensors: sum })));
+    const sent = Promise.all(
+      links.map((link) =>
+        link.send('gradient-sum', {
+          tensors: sum,
+          scalars: commitsWithin(plan) ? [place.commits === true ? 1 : 0] : [],
+        }),
+      ),
+    );
     const hyper = this.#hyper(COPY, place);
     for (const part of partsAtSite(plan)) {
       const own = Object.fromEntries(Object.entries(sum).filter(([name]) => name.startsWith(`${part}.`)));

@@ -300,7 +300,12 @@ export class SiteAgent {
       pooled,
       schedule,
       batches,
-      training: new SiteTraining({ ...shared, schedule, onStep: (step) => onEvent?.({ kind: 'step', ...step }) }),
+      training: new SiteTraining({
+        ...shared,
+        schedule,
+        commit: (steps) => this.#commit(steps, false),
+        onStep: (step) => onEvent?.({ kind: 'step', ...step }),
+      }),
       evaluation: new SiteEvaluation({
         ...shared,
         data,

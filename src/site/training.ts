@@ -2,7 +2,15 @@
 // next the script says; the agent calls accordingly.
 
 import { assert, ProtocolError } from '../base/index.ts';
-import type { Batch, Exchange, Message, Plan, PooledFacts, Schedule } from '../protocol/index.ts';
+import {
+  type Batch,
+  commitsWithin,
+  type Exchange,
+  type Message,
+  type Plan,
+  type PooledFacts,
+  type Schedule,
+} from '../protocol/index.ts';
 import { hyperOf } from '../split/index.ts';
 import { float32, joinRows, rowsOf, type Tensor, zeros } from '../tensor/index.ts';
 import type { BatchSource, LoadedBatch } from './batch-source.ts';
@@ -27,6 +35,8 @@ export interface SiteTrainingOptions {
   readonly batches: BatchSource;
   readonly schedule: Schedule;
   readonly pooled: PooledFacts;
+  /** Writes the site's half of a commit after so many server steps. */
+  readonly commit: (steps: number) => Promise<void>;
   readonly onStep: (step: SiteStep) => void;
 }
 
@@ -107,7 +117,9 @@ export class SiteTraining {
   /** Takes the cut gradient or the next piece of it; the last one makes the segment begin to learn. */
   async cutGradient(): Promise<void> {
     const { plan, link, segment } = this.#options;
-    const { message, line } = await link.receive('cut-gradient');
+    const { message, line } = await link.receive('cut-gradient', (received) => {
+      if (plan.choices.segments !== 'mirrored') this.#checkCommitWord(received);
+    });
     const current = this.#first;
     this.#gradients.push(message.tensors[0]?.tensor as Tensor);
     const [from, count] = placeIn(current.batch, line);
@@ -123,6 +135,7 @@ export class SiteTraining {
     // Not waited for: the next batch's forward pass is in the engine's queue by the time that this ends.
     this.#learning = segment.learn(current.flight, gradient, this.#hyper(step, scale));
     this.#learning.catch(() => undefined); // `learned` rejects with it.
+    await this.#commitIfTold(message, line);
   }
 
   /** Resolves when the segment has learnt from all gradients that came. Rejects with what went wrong. */
@@ -137,9 +150,24 @@ export class SiteTraining {
 
   async gradientSum(line: Exchange): Promise<void> {
     const { link, segment, schedule } = this.#options;
-    const { message } = await link.receive('gradient-sum');
+    const { message } = await link.receive('gradient-sum', (received) => this.#checkCommitWord(received));
     const sums = Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor]));
     await segment.update(sums, this.#hyper(line.epoch * schedule.serverSteps + line.step, 1));
+    await this.#commitIfTold(message, line);
+  }
+
+  #checkCommitWord({ kind, scalars }: Message): void {
+    const word = scalars.at(-1);
+    if (commitsWithin(this.#options.plan) && word !== 0 && word !== 1)
+      throw new ProtocolError('bad-field', `${kind}: whether to commit is neither 0 nor 1`);
+  }
+
+  /** A step's last answer says whether the site writes a commit once it has learnt from it. */
+  async #commitIfTold(message: Message, { epoch, step }: Exchange): Promise<void> {
+    const { plan, schedule, commit } = this.#options;
+    if (!commitsWithin(plan) || message.scalars.at(-1) !== 1) return;
+    await this.#learning;
+    await commit(epoch * schedule.serverSteps + step + 1);
   }
 
   async turn(): Promise<void> {

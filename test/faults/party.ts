@@ -42,6 +42,8 @@ export interface PartySettings {
   readonly silenceTimeoutMs?: number | undefined;
   /** Where the party keeps its commits. */
   readonly commits?: CommitStore;
+  /** The server's, for commits within an epoch. */
+  readonly commitEveryMs?: number | undefined;
   /** `detached`: where the server keeps activations; in memory of its own unless said otherwise. */
   readonly activations?: ActivationStore;
   /** `order: arrival`: gets the site of each step. */
@@ -83,6 +85,7 @@ export async function serve(
     silenceTimeoutMs,
     placement = 'inline',
     commits,
+    commitEveryMs,
     activations = createMemoryActivationStore(plan.network.cutDims),
     log,
     gate,
@@ -104,6 +107,7 @@ export async function serve(
       joinTimeoutMs,
       silenceTimeoutMs,
       commits,
+      commitEveryMs,
       logOrder: async (entry) => void log?.push(entry),
       ...(plan.choices.when === 'detached' ? { activations } : {}),
       onEvent: (event) => {
