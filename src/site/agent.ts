@@ -132,7 +132,7 @@ export class SiteAgent {
       site,
       planHash: planHash(plan),
       // No result depends on it, and no secret: it tells processes apart.
-      life: Math.random().toString(36).slice(2).padEnd(8, '0'),
+      life: Math.random().toString(36).slice(2, 12).padEnd(10, '0'),
       session: this.#session,
       outbound: new OutboundLedger(options.ledger),
       connect,

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { makeCertificate } from '../../src/transport/node/index.ts';
 import { ConnectProxy } from '../faults/connect-proxy.ts';
 import { folder, type Running, septum, start } from './septum.ts';
-import { table, tableStudy } from './studies.ts';
+import { approval, table, tableStudy } from './studies.ts';
 
 const listening = async (server: Running): Promise<string> =>
   (await server.says(/listens on wss:\/\/(\S+)$/m))[1] ?? '';
@@ -67,9 +67,10 @@ describe('sites that were invited', () => {
     const through = await septum(['join', '-', '--state', join(place, 'site-2')], { input: broken, env });
     expect(through.stderr).toContain('site-2 has joined');
 
+    const approve = await approval(study);
     const sites = [
-      start(['site', '--state', join(place, 'site-1'), '--study', study, '--data', data[0]!]),
-      start(['site', '--state', join(place, 'site-2'), '--study', study, '--data', data[1]!], { env }),
+      start(['site', '--state', join(place, 'site-1'), '--study', study, '--data', data[0]!, ...approve]),
+      start(['site', '--state', join(place, 'site-2'), '--study', study, '--data', data[1]!, ...approve], { env }),
     ];
     const ends = await Promise.all([server.ended, ...sites.map(({ ended }) => ended)]);
     expect(ends.map(({ code }) => code)).toEqual([0, 0, 0]);
@@ -88,6 +89,7 @@ describe('sites that were invited', () => {
   it('lose everything at once when they are revoked, and nothing secret is told', { timeout: 240_000 }, async () => {
     const { place, study, state, data } = studyOf(2, 1000);
     writeFileSync(study, readFileSync(study, 'utf8').replace('epochs: 30', 'epochs: 100000'));
+    const approve = await approval(study);
     const server = start(['server', '--study', study, '--state', state, '--timeout', '2']);
     const address = await listening(server);
     const invites: string[] = [];
@@ -100,7 +102,7 @@ describe('sites that were invited', () => {
       expect(code).toBe(0);
     }
     const sites = ['site-1', 'site-2'].map((site, index) =>
-      start(['site', '--state', join(place, site), '--study', study, '--data', data[index]!]),
+      start(['site', '--state', join(place, site), '--study', study, '--data', data[index]!, ...approve]),
     );
     await server.says(/epoch 1\/100000/);
     // Where there is such a list of processes.

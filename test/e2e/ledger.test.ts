@@ -16,7 +16,7 @@ async function served() {
   writeFileSync(data, table(100));
   const state = join(place, 'site');
   const serve = async (name: string) => {
-    const server = start(['server', '--study', study, '--state', join(place, name), '--timeout', '30']);
+    const server = start(['server', '--insecure', '--study', study, '--state', join(place, name), '--timeout', '30']);
     const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
     return { server, url };
   };

@@ -73,7 +73,7 @@ data:
 /** A server behind a proxy that keeps what passes. */
 async function recorded(place: string, study: string) {
   const state = join(place, 'server');
-  const server = start(['server', '--study', study, '--state', state, '--timeout', '30']);
+  const server = start(['server', '--insecure', '--study', study, '--state', state, '--timeout', '30']);
   const [, url = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:\d+)/);
   const recording = await RecordingProxy.open(url);
   proxy = recording;

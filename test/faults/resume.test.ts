@@ -64,7 +64,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
         const told = disturbed.resumed.map(({ step, undone }) => ({ later: step > 0, again: undone > 0 }));
         // With a commit after each step there may be nothing to be made again.
         const again = death === 'site' && (keeping !== 'steps' || told.some((each) => each.again));
-        const [{ undone = 0 } = {}] = disturbed.resumed;
+        const undone = disturbed.resumed[0]?.undone ?? 0;
         if (keeping === 'steps' && commitsWithin(planned.plan)) expect(undone, `after ${what}`).toBeLessThanOrEqual(2);
         expect(told, `after ${what}`).toEqual(goesOn ? [{ later: keeping !== false, again }] : []);
       }

@@ -302,7 +302,7 @@ test('another key goes on where the former one is named', async () => {
   const next = await openKeyFile(join(root, 'next.key'));
   await expect(openFileLedger(folder, next)).rejects.toThrow(/another key/);
   {
-    await using ledger = await openFileLedger(folder, next, { formerKey: key.publicKey });
+    await using ledger = await openFileLedger(folder, next, { formerKeys: [key.publicKey] });
     send(ledger, 0, 2);
   }
   expect((await verifyLedger(folder, next.publicKey)).problem).toBeUndefined();

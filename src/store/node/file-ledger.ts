@@ -35,8 +35,8 @@ export interface FileLedgerOptions {
   readonly sealEntries?: number;
   /** Bytes after which a new file is begun. Default 64 MiB. */
   readonly volumeBytes?: number;
-  /** The key with which the ledger was signed before, where it is another. */
-  readonly formerKey?: Uint8Array;
+  /** Keys with which the ledger may have been signed before. */
+  readonly formerKeys?: readonly Uint8Array[];
   /** Milliseconds since 1970; default the system's. */
   readonly now?: () => number;
 }
@@ -61,7 +61,7 @@ export async function openFileLedger(
   const unlock = await takeLock(join(folder, 'lock'));
   try {
     const tip = (await readTip(folder)) ?? (await firstTip(folder, key));
-    const known = [key.publicKey, ...(options.formerKey ? [options.formerKey] : [])].map(hexOf);
+    const known = [key.publicKey, ...(options.formerKeys ?? [])].map(hexOf);
     if (!known.includes(tip.key))
       throw new DataError('bad-file', `${folder}: the ledger is signed by another key, ${tip.key}`);
     const tail = await readTail(folder, tip);

@@ -3,4 +3,4 @@ export { fingerprint, type Invite, looksLikeInvite, readInvite } from './invite.
 export { joinStudy } from './join.ts';
 export { proxyFor } from './proxy.ts';
 export { type Invited, inviteSite, type InviteOptions, revokeSite } from './server-folder.ts';
-export { type Enrolment, openEnrolment } from './site-folder.ts';
+export { type Enrolment, formerKeys, openEnrolment } from './site-folder.ts';

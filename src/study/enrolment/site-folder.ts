@@ -2,10 +2,10 @@
 // being enrolled: it takes the place of site.key once the server knows it, and serves again when the answer was lost.
 
 import { existsSync } from 'node:fs';
-import { mkdir, rename } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ConfigError, DataError } from '../../base/index.ts';
+import { ConfigError, DataError, fromHex, toHex } from '../../base/index.ts';
 import type { SiteKeys } from '../../site/index.ts';
 import { openKeyFile, readPrivateFile, type SigningKey, writePrivateFile } from '../../store/node/index.ts';
 import { cryptography } from './cryptography.ts';
@@ -28,6 +28,19 @@ const content = z.strictObject({
   identity: z.base64url().length(43),
 });
 type Content = z.infer<typeof content>;
+
+/** Public keys that the site had before, in hexadecimal, a line each: what they have signed in the ledger stays signed. */
+const formerKeysFile = (folder: string): string => join(folder, 'site.key.former');
+
+/** The public keys that the site had before. */
+export async function formerKeys(folder: string): Promise<readonly Uint8Array[]> {
+  const path = formerKeysFile(folder);
+  if (!existsSync(path)) return [];
+  const lines = (await readFile(path, 'utf8')).trim().split('\n');
+  if (!lines.every((line) => /^[0-9a-f]{64}$/.test(line)))
+    throw new DataError('bad-file', `${path}: it is no list of public keys`);
+  return lines.map(fromHex);
+}
 
 const files = (folder: string) => ({
   site: join(folder, 'site.json'),
@@ -75,6 +88,7 @@ export async function keepEnrolment(folder: string, { study, site, address, iden
   const { site: siteFile, key, nextKey } = files(folder);
   const kept: Content = { version: 1, study, site, address, identity: base64url(identity) };
   await writePrivateFile(siteFile, `${JSON.stringify(kept, null, 2)}\n`);
+  if (existsSync(key)) await appendFile(formerKeysFile(folder), `${toHex((await openKeyFile(key)).publicKey)}\n`);
   await rename(nextKey, key);
 }
 

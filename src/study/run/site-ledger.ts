@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { codeOf, DataError, messageOf } from '../../base/index.ts';
 import type { Ledger } from '../../store/index.ts';
 import { openFileLedger, openKeyFile } from '../../store/node/index.ts';
+import { formerKeys } from '../enrolment/index.ts';
 
 /** Where a site's folder has its ledger and its key. */
 export const ledgerFolder = (stateDir: string): string => join(stateDir, 'ledger');
@@ -17,7 +18,9 @@ export async function openSiteLedger(stateDir: string): Promise<Ledger> {
   } catch (cause) {
     throw new DataError('bad-file', `${stateDir}: cannot make the folder: ${messageOf(cause)}`, { cause });
   }
-  return openFileLedger(ledgerFolder(stateDir), await openKeyFile(siteKeyFile(stateDir)));
+  return openFileLedger(ledgerFolder(stateDir), await openKeyFile(siteKeyFile(stateDir)), {
+    formerKeys: await formerKeys(stateDir),
+  });
 }
 
 /** Runs a session with its begin and its end in the ledger, if there is one. */
