@@ -210,7 +210,7 @@ describe('a server that', () => {
           sequence,
           epoch,
           step,
-          scalars: [0],
+          scalars: [0, 0],
           tensors: [{ name: 'cut', tensor: wider }],
         });
       }),
@@ -226,12 +226,41 @@ describe('a server that', () => {
           sequence,
           epoch,
           step,
-          scalars: [0],
+          scalars: [0, 0],
           tensors: [{ name: 'cut', tensor: bad }],
         });
       }),
       'not-finite',
       /cut-gradient: tensor cut has a value that is not finite/,
+    ],
+    [
+      'asks for half a commit',
+      atKind('cut-gradient', ({ epoch, step, tensors: [cut] }, sequence) =>
+        message('cut-gradient', {
+          sequence,
+          epoch,
+          step,
+          scalars: [0, 0.5],
+          tensors: [{ name: 'cut', tensor: zeros('float32', cut!.dims) }],
+        }),
+      ),
+      'bad-field',
+      /cut-gradient: whether to commit is neither 0 nor 1/,
+    ],
+    [
+      'goes on from a commit that the site does not have',
+      atKind('pooled', ({ tensors }, sequence) =>
+        message('pooled', {
+          sequence,
+          scalars: [0, 1],
+          tensors: tensors.map(({ name, dtype, dims }) => ({
+            name,
+            tensor: name === 'counts' ? tensor('int32', [1, 3], Int32Array.of(30, 8, 8)) : zeros(dtype, dims),
+          })),
+        }),
+      ),
+      'bad-field',
+      /pooled: this site has no commit after step 1/,
     ],
   ])('%s is refused each time it comes back to it, and gets nothing', async (_, greed, code, text) => {
     const server = new GreedyServer(planned, greed);
