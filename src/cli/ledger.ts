@@ -4,8 +4,8 @@ import { createPublicKey } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { ConfigError, messageOf } from '../base/index.ts';
-import { readLedger, verifyLedger } from '../store/node/index.ts';
-import { ledgerFolder, siteKeyFile } from '../study/index.ts';
+import { type LedgerCheck, readLedger, verifyLedger } from '../store/node/index.ts';
+import { formerKeys, ledgerFolder, siteKeyFile } from '../study/index.ts';
 import type { LedgerShowFlags, LedgerVerifyFlags } from './commands/ledger.ts';
 import { bytesText, countText } from './amounts.ts';
 import { fail } from './exit.ts';
@@ -28,7 +28,7 @@ export async function checkLedger({ state, key, noted }: LedgerVerifyFlags): Pro
     requireLedger(state);
     if (noted !== undefined && !/^[0-9a-f]{64}$/.test(noted))
       throw new ConfigError('bad-usage', `--noted ${noted}: expected 64 hexadecimal digits`);
-    const check = await verifyLedger(ledgerFolder(state), await publicKeyOf(key ?? siteKeyFile(state)), noted);
+    const check = await checkWith(state, await publicKeyOf(key ?? siteKeyFile(state)), key === undefined, noted);
     const { problem, entries, hash, unsigned, brokenBytes, closed } = check;
     if (problem !== undefined) {
       process.stdout.write(`WRONG: ${problem}\n`);
@@ -45,6 +45,14 @@ export async function checkLedger({ state, key, noted }: LedgerVerifyFlags): Pro
   } catch (error) {
     return fail(error);
   }
+}
+
+/** A ledger that was not opened since the site's key was replaced is signed by the one before. */
+async function checkWith(state: string, key: Uint8Array, mayBeFormer: boolean, noted?: string): Promise<LedgerCheck> {
+  const check = await verifyLedger(ledgerFolder(state), key, noted);
+  if (check.signedBy === undefined || !mayBeFormer) return check;
+  const former = (await formerKeys(state)).find((one) => Buffer.from(one).toString('hex') === check.signedBy);
+  return former ? verifyLedger(ledgerFolder(state), former, noted) : check;
 }
 
 function requireLedger(state: string): void {

@@ -64,6 +64,11 @@ export class ServerCommits {
     await this.#store.write(serverName, { index: steps, meta: asJson(meta), tensors });
   }
 
+  /** The steps before each commit that is kept; none is checked. */
+  list(): Promise<readonly number[]> {
+    return this.#store.list(serverName);
+  }
+
   /**
    * The newest commit that is whole, of this plan, and after a number of steps that is among `allowed`; undefined where there is none.
    * `onProblem` is told why a newer one cannot be used. Throws DataError `bad-file` when the store cannot be read, or holds another plan's.

@@ -190,12 +190,24 @@ export class Course {
           (text) => this.#warn(text),
         );
         if (start) requireSame(found, pooledIn(start, plan));
+        else await this.#tellOfNone(held);
         onStart(start);
         return start?.steps ?? 0;
       },
       () => 0,
     );
     return { pooled, start };
+  }
+
+  /** A study that begins at its start although the server has commits loses what was trained. */
+  async #tellOfNone(held: readonly (readonly number[])[]): Promise<void> {
+    const { plan, commits } = this.#options;
+    const own = (await commits?.list()) ?? [];
+    if (own.length === 0) return;
+    const without = plan.sites.filter((_, site) => !held[site]?.some((steps) => own.includes(steps)));
+    this.#warn(
+      `the server has commits (after step ${own.join(' and ')}), but there is none that all sites have${without.length > 0 ? ` (${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} none of them)` : ''}: the study begins again at its start`,
+    );
   }
 
   /** What the sites have is known already where the server has a commit: then no site has to be there. */
@@ -370,6 +382,6 @@ function requireSame(found: Pooled, before: Pooled): void {
   if (!same)
     throw new DataError(
       'bad-data',
-      'the sites’ records are not those with which this study began: a study goes on with the same records only',
+      'the records of the sites are not those with which this study began: a study goes on with the same records only',
     );
 }

@@ -43,7 +43,7 @@ describe('septum', () => {
     [['study', 'new', 'cholesterol', '--method', 'quue'], /expected one of septum, detached/],
     [['study', 'check', 'bad.yaml'], /bad\.yaml:3: sites\.ratio/],
     [['evaluate', '--model', '.'], /model\.json/],
-    [['bench', '--ledger'], /later version/],
+    [['bench', '--commits'], /later version/],
     [['bench', '--network', 'resnet'], /no network is called "resnet"/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--listen', 'nowhere'], /HOST:PORT/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--insecure', '--listen', '0.0.0.0:0'], /not this machine/],

@@ -39,7 +39,7 @@ export async function openFileActivationStore(
   options: FileActivationStoreOptions = {},
 ): Promise<FileActivationStore> {
   try {
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     await checkShape(folder, rowDims);
     const store = new Store(folder, rowDims, options);
     await store.load();

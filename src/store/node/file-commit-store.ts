@@ -23,7 +23,7 @@ const indexDigits = 12;
 /** A store in `folder`, which is made if need be. Throws DataError `bad-file` when it cannot be. */
 export async function openFileCommitStore(folder: string): Promise<CommitStore> {
   try {
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw fileError(folder, 'make the folder', error);
   }

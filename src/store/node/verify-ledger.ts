@@ -19,6 +19,8 @@ export interface LedgerCheck {
   readonly brokenBytes: number;
   /** Whether the ledger was closed in order. */
   readonly closed: boolean;
+  /** The public key in hexadecimal, where that is what is wrong. */
+  readonly signedBy?: string;
 }
 
 /**
@@ -35,7 +37,11 @@ export async function verifyLedger(folder: string, publicKey: Uint8Array, noted?
     throw error;
   }
   if (snapshot.tip.key !== hexOf(publicKey))
-    return { ...nothing, problem: `the ledger is signed by another key, ${snapshot.tip.key}` };
+    return {
+      ...nothing,
+      problem: `the ledger is signed by another key, ${snapshot.tip.key}`,
+      signedBy: snapshot.tip.key,
+    };
   return new Check(snapshot, noted).run(folder);
 }
 

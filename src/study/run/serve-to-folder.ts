@@ -9,22 +9,33 @@ import type { Study } from '../study-file.ts';
 import { checkBegun } from './out-folder.ts';
 import { PartialRun } from './partial-run.ts';
 import type { Report } from './reports.ts';
+import { takeLock } from '../../store/node/index.ts';
 import { RunLog } from './run-log.ts';
 import type { RunEvent } from './run-study.ts';
 import { type ServeOptions, serveStudy } from './serve-study.ts';
 import { type RunFacts, writePartialResults, writeResults } from './write-results.ts';
 
 /**
- * Serves a study and writes plan.json, log.jsonl, commits/, metrics.json, report.html and, where the server knows the segments, model/.
+ * Serves a study, as the only process that uses the folder, and writes plan.json, log.jsonl, commits/, metrics.json, report.html and, where the server knows the segments, model/.
  * Throws ConfigError when the folder holds another study or a finished one, and what serveStudy throws.
  */
 export async function serveToFolder(
   study: Study,
   options: Omit<ServeOptions, 'onEngine' | 'onEvent' | 'onTraffic'> & { readonly onEvent?: (event: RunEvent) => void },
 ): Promise<{ readonly server: ServerResult; readonly metrics: MetricsFile; readonly seconds: number }> {
+  const { stateDir: out } = options;
+  await mkdir(out, { recursive: true, mode: 0o700 });
+  const unlock = await takeLock(join(out, 'lock'));
+  try {
+    return await serveLocked(study, options);
+  } finally {
+    await unlock();
+  }
+}
+
+async function serveLocked(...[study, options]: Parameters<typeof serveToFolder>): ReturnType<typeof serveToFolder> {
   const { planned, stateDir: out } = options;
   const startMs = performance.now();
-  await mkdir(out, { recursive: true });
   await checkBegun(out, planHash(planned.plan), '--state');
   await writeFile(join(out, 'study.yaml'), study.text);
   await writeFile(join(out, 'plan.json'), `${JSON.stringify(planned.plan, null, 2)}\n`);

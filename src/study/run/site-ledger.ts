@@ -14,7 +14,7 @@ export const siteKeyFile = (stateDir: string): string => join(stateDir, 'site.ke
 /** Opens the ledger of a site's folder, and makes folder, key and ledger where they are not there. Throws DataError `bad-file`. */
 export async function openSiteLedger(stateDir: string): Promise<Ledger> {
   try {
-    await mkdir(stateDir, { recursive: true });
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw new DataError('bad-file', `${stateDir}: cannot make the folder: ${messageOf(cause)}`, { cause });
   }
