@@ -46,6 +46,7 @@ test(
       'out-of-order',
       'plan-mismatch',
       'unknown-site',
+      'study-went-back',
       'too-large',
     ];
     let answered = 0;

@@ -167,6 +167,7 @@ test(
       'out-of-order',
       'plan-mismatch',
       'unknown-site',
+      'study-went-back',
       'too-large',
     ];
     for (const direction of ['up', 'down'] as const)
