@@ -3,7 +3,7 @@
 import { createPublicKey } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { ConfigError, messageOf } from '../base/index.ts';
+import { ConfigError, messageOf, toHex } from '../base/index.ts';
 import { type LedgerCheck, readLedger, verifyLedger } from '../store/node/index.ts';
 import { formerKeys, ledgerFolder, siteKeyFile } from '../study/index.ts';
 import type { LedgerShowFlags, LedgerVerifyFlags } from './commands/ledger.ts';
@@ -51,7 +51,7 @@ export async function checkLedger({ state, key, noted }: LedgerVerifyFlags): Pro
 async function checkWith(state: string, key: Uint8Array, mayBeFormer: boolean, noted?: string): Promise<LedgerCheck> {
   const check = await verifyLedger(ledgerFolder(state), key, noted);
   if (check.signedBy === undefined || !mayBeFormer) return check;
-  const former = (await formerKeys(state)).find((one) => Buffer.from(one).toString('hex') === check.signedBy);
+  const former = (await formerKeys(state)).find((one) => toHex(one) === check.signedBy);
   return former ? verifyLedger(ledgerFolder(state), former, noted) : check;
 }
 

@@ -25,6 +25,13 @@ export interface EngineInfo {
   readonly optimization?: string;
 }
 
+/** What going on with another engine than a commit's changes, in words; undefined where it is the same. `before` is as a commit holds it. */
+export function changeOfEngine(before: unknown, now: EngineInfo): string | undefined {
+  const [made, goes] = [JSON.stringify(before), JSON.stringify(now)];
+  if (made === goes) return undefined;
+  return `the commit was made by another engine (${made}) than goes on with it (${goes}): the result will not have the same bits`;
+}
+
 /** A graph that was loaded into one engine; meaningless in another. */
 export interface LoadedGraph {
   readonly id: number;

@@ -25,6 +25,22 @@ export interface PooledFacts {
   readonly startStep: number;
 }
 
+/** The sites' counts in the numbers of `counts`, [sites, 3]. */
+export function countsIn(counts: Int32Array): SiteCounts[] {
+  return Array.from({ length: counts.length / 3 }, (_, site) => {
+    const [train = 0, val = 0, test = 0] = counts.subarray(3 * site, 3 * site + 3);
+    return { train, val, test };
+  });
+}
+
+/** Mean and deviation of each column in the numbers of `sums`, [columns, 3]: count, sum, sum of squares. */
+export function momentsIn(sums: Float64Array): Moments[] {
+  return Array.from({ length: sums.length / 3 }, (_, column) => {
+    const [count = 0, sum = 0, squares = 0] = sums.subarray(3 * column, 3 * column + 3);
+    return meanAndSd(count, sum, squares);
+  });
+}
+
 /** Reads a `pooled` message whose shapes the session has checked. Throws ProtocolError when its counts cannot be, or are not this site's own. */
 export function readPooled(plan: Plan, message: Message, site: number, own: SiteCounts): PooledFacts {
   const [counts, classes, sums] = message.tensors.map(({ tensor }) => tensor.data) as [
@@ -33,11 +49,7 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     Float64Array,
   ];
   const bad = (what: string) => new ProtocolError('bad-field', `pooled: ${what}`);
-  const siteCounts = plan.sites.map((_, index) => ({
-    train: counts[3 * index] as number,
-    val: counts[3 * index + 1] as number,
-    test: counts[3 * index + 2] as number,
-  }));
+  const siteCounts = countsIn(counts);
   if (siteCounts.some(({ train }) => train < 1)) throw bad('a site has no training records');
   const told = siteCounts[site];
   if (told?.train !== own.train || told.val !== own.val || told.test !== own.test)
@@ -58,9 +70,7 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
   );
   if (!mayStartAt(plan, schedule, startStep)) throw bad(`the study cannot go on from step ${startStep}`);
   const classCount = classes.length / 3;
-  const moments = Array.from({ length: sums.length / 3 }, (_, column) =>
-    meanAndSd(sums[3 * column] as number, sums[3 * column + 1] as number, sums[3 * column + 2] as number),
-  );
+  const moments = momentsIn(sums);
   const target = moments.pop() as Moments;
   const classCounts = Array.from(classes.subarray(0, classCount));
   const weights = classWeights(plan.training.classWeights, classCounts);

@@ -5,7 +5,8 @@ import {
   type Census,
   checkPool,
   classCountOf,
-  meanAndSd,
+  countsIn,
+  momentsIn,
   type Plan,
   readCensus,
   requireRecords,
@@ -86,16 +87,9 @@ function together(plan: Plan, censuses: readonly Census[]): Pooled {
 /** What the `pooled` message's tensors say. */
 export function pooledOf(tensors: Pooled['tensors'], plan: Plan): Pooled {
   const [counts, classes, sums] = [tensors.counts.data, tensors.classes.data, tensors.sums.data];
-  const siteCounts = plan.sites.map((_, site) => ({
-    train: counts[3 * site] ?? 0,
-    val: counts[3 * site + 1] ?? 0,
-    test: counts[3 * site + 2] ?? 0,
-  }));
+  const siteCounts = countsIn(counts);
   checkPool(plan, siteCounts);
-  const moments = Array.from({ length: sums.length / 3 }, (_, column) => {
-    const { mean, sd } = meanAndSd(sums[3 * column] ?? 0, sums[3 * column + 1] ?? 0, sums[3 * column + 2] ?? 0);
-    return [mean, sd] as const;
-  });
+  const moments = momentsIn(sums).map(({ mean, sd }) => [mean, sd] as const);
   return { counts: siteCounts, classes: Array.from(classes.subarray(0, classes.length / 3)), moments, tensors };
 }
 

@@ -2,6 +2,7 @@
 // study's order, validation and selection after each epoch, the test part at the end, and what each party then gets.
 
 import { DataError, ProtocolError } from '../base/index.ts';
+import { changeOfEngine } from '../engine/index.ts';
 import { classWeights, mayStartAt, type Plan, Schedule, type SiteCounts } from '../protocol/index.ts';
 import type { ActivationStore } from '../store/index.ts';
 import { bytesOf, float32, type Tensor } from '../tensor/index.ts';
@@ -15,7 +16,7 @@ import { handOver } from './hand-over.ts';
 import { trainEpoch } from './orders.ts';
 import type { ServerOptions, ServerResult } from './study-server.ts';
 import { type Pooled, StudySites } from './study-sites.ts';
-import { COPY, Training } from './training.ts';
+import { COPY, hasCopy, Training } from './training.ts';
 import type { TrunkRunner } from './trunk-runner.ts';
 import { Uploads } from './uploads.ts';
 
@@ -29,8 +30,6 @@ export interface Network {
   readonly trunk: TrunkRunner;
   /** The trunk's scope, or each replica's. The first is evaluated and selected: after an average all are alike. */
   readonly scopes: readonly string[];
-  /** Whether the server has a copy of the segment (and head) that it updates as the sites do. */
-  readonly hasCopy: boolean;
   /** Trunk and segment (and head) as the study's seed starts them, made anew. */
   readonly start: () => { readonly trunk: Tensors; readonly segment: Tensors };
 }
@@ -278,13 +277,13 @@ export class Course {
   async #restore(
     training: Training,
     epochs: Epochs,
-    { trunk, scopes, hasCopy, start }: Network,
+    { trunk, scopes, start }: Network,
     commit: ServerCommit | undefined,
   ): Promise<void> {
     const { plan, engine } = this.#options;
     const state = commit ? stateIn(commit, plan) : start();
     for (const scope of scopes) await trunk.setState(scope, state.trunk, { transfer: scopes.length === 1 && !commit });
-    if (hasCopy) await trunk.setState(COPY, state.segment);
+    if (hasCopy(plan)) await trunk.setState(COPY, state.segment);
     training.passed = state.segment;
     if (!commit) return;
     this.#startedAt = this.#committed = commit.steps;
@@ -293,10 +292,8 @@ export class Course {
     epochs.goOn(commit.history, selectedIn(commit, plan));
     const { trainMs, trainRecords, waitedMs } = commit.figures;
     [this.#trainMs, this.#trainRecords, this.#waitedMs] = [trainMs, trainRecords, waitedMs];
-    if (JSON.stringify(commit.engine) !== JSON.stringify(engine.info))
-      this.#warn(
-        `the commit was made by another engine (${JSON.stringify(commit.engine)}) than goes on with it (${JSON.stringify(engine.info)}): the result will not have the same bits`,
-      );
+    const change = changeOfEngine(commit.engine, engine.info);
+    if (change !== undefined) this.#warn(change);
   }
 
   /** `detached`: the pool of all sites' activations, once they are uploaded; else undefined. */

@@ -3,7 +3,7 @@
 import { serverKnowsSegment, stateTensors } from '../protocol/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import { type Evaluator, type PartMetrics, selects } from './evaluation.ts';
-import { COPY, type StepReport, type Training } from './training.ts';
+import { COPY, hasCopy, type StepReport, type Training } from './training.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -88,10 +88,9 @@ export async function knownSegment(training: Training, withSlots: boolean): Prom
   const { plan, study, trunk } = training.options;
   if (!serverKnowsSegment(plan.choices)) return undefined;
   const parts = study.parts.head ? (['segment', 'head'] as const) : (['segment'] as const);
-  const mirrored = plan.choices.segments === 'mirrored' && plan.choices.when !== 'detached';
   const known: Record<string, Tensor> = {};
   for (const part of parts) {
-    if (mirrored) Object.assign(known, await trunk.state(part, COPY, withSlots));
+    if (hasCopy(plan)) Object.assign(known, await trunk.state(part, COPY, withSlots));
     else
       for (const { name } of stateTensors(part, trunk.layout(part), withSlots))
         known[name] = training.passed?.[name] as Tensor;

@@ -15,7 +15,7 @@ import type { EpochRecord } from './epochs.ts';
 import type { PartMetrics } from './evaluation.ts';
 import type { Gate } from './gate.ts';
 import { replicaScope } from './orders.ts';
-import type { StepReport } from './training.ts';
+import { hasCopy, type StepReport } from './training.ts';
 import { TrunkRunner } from './trunk-runner.ts';
 
 /** What the server of a study is handed. */
@@ -238,14 +238,13 @@ export class StudyServer {
 
   async #network(): Promise<Network> {
     const { plan, study, engine } = this.#options;
-    const hasCopy = plan.choices.segments === 'mirrored' && plan.choices.when !== 'detached';
-    const trunk = await TrunkRunner.open(engine, study, hasCopy);
+    const trunk = await TrunkRunner.open(engine, study, hasCopy(plan));
     const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];
     const { segment, head, trunk: whole } = study.parts;
     const start = () => ({
       trunk: initialState(whole, plan.seed),
       segment: { ...initialState(segment, plan.seed), ...(head ? initialState(head, plan.seed) : {}) },
     });
-    return { trunk, scopes, hasCopy, start };
+    return { trunk, scopes, start };
   }
 }

@@ -14,6 +14,11 @@ import type { TrunkRows, TrunkRunner, TrunkStep } from './trunk-runner.ts';
 /** Scope of the server's own copy of the sites' segment. */
 export const COPY = 'copy/';
 
+/** Whether the server keeps such a copy, which learns as the sites' segments do. */
+export function hasCopy({ choices }: Pick<Plan, 'choices'>): boolean {
+  return choices.segments === 'mirrored' && choices.when !== 'detached';
+}
+
 /** A step as it happened. */
 export interface StepReport {
   readonly epoch: number;

@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { DataError, messageOf, sha256Hex } from '../base/index.ts';
-import type { EngineInfo } from '../engine/index.ts';
+import { changeOfEngine, type EngineInfo } from '../engine/index.ts';
 import { COMMITS_HELD, type Plan, planHash } from '../protocol/index.ts';
 import { asJson, type Commit, type CommitStore } from '../store/index.ts';
 import { bytesOf, type Tensor } from '../tensor/index.ts';
@@ -87,10 +87,8 @@ export class SiteCommits {
         'bad-data',
         `site ${site}: the records are not those with which it began this study: a study goes on with the same records only`,
       );
-    if (JSON.stringify(meta.engine) !== JSON.stringify(engine))
-      onProblem(
-        `the commit was made by another engine (${JSON.stringify(meta.engine)}) than goes on with it (${JSON.stringify(engine)}): the result will not have the same bits`,
-      );
+    const change = changeOfEngine(meta.engine, engine);
+    if (change !== undefined) onProblem(change);
     const under = (prefix: string): Tensors =>
       Object.fromEntries(
         Object.entries(tensors).flatMap(([name, value]) =>

@@ -5,6 +5,7 @@ import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type MessageKind, messageKinds } from '../../src/protocol/index.ts';
 import { bundleHost, Host } from './hosts.ts';
+import { refusalCodes } from './mutations.ts';
 import type { Tally } from './party.ts';
 
 const frames = Number(process.env['SEPTUM_FUZZ_FRAMES'] ?? 50_000);
@@ -39,25 +40,13 @@ test(
     expect(Object.keys(result.byKind).toSorted()).toEqual(attacked.toSorted());
     expect(Object.values(result.byMode).every((times) => times > 0)).toBe(true);
     // Every bad frame was answered by a refusal with one of the protocol's codes, or the transport's for a first one that is too large.
-    const codes = [
-      'bad-frame',
-      'bad-version',
-      'bad-field',
-      'bad-shape',
-      'not-finite',
-      'out-of-order',
-      'plan-mismatch',
-      'unknown-site',
-      'study-went-back',
-      'too-large',
-    ];
     let answered = 0;
     for (const direction of ['up', 'down'] as const) {
-      expect(codes).toEqual(expect.arrayContaining(Object.keys(result.refusals[direction])));
+      expect(refusalCodes).toEqual(expect.arrayContaining(Object.keys(result.refusals[direction])));
       answered += Object.values(result.refusals[direction]).reduce((sum, times) => sum + times, 0);
     }
     expect(answered).toBe(frames);
-    const told = (tally: Tally, how: string) => codes.map((code) => [code, tally[`${how}${code}`] ?? 0]);
+    const told = (tally: Tally, how: string) => refusalCodes.map((code) => [code, tally[`${how}${code}`] ?? 0]);
     expect(told(result.atServer, 'refused ')).toEqual(told(result.refusals.up, ''));
     expect(told(result.atSites, 'lost ')).toEqual(told(result.refusals.down, ''));
     expect(Object.keys({ ...result.atServer, ...result.atSites }).filter((what) => what.includes('internal'))).toEqual([]); // prettier-ignore

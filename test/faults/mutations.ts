@@ -31,6 +31,20 @@ export const fields = [
 export const tensorFields = ['tensor name', 'tensor type', 'tensor dims', 'tensor values'] as const;
 export type Field = (typeof fields)[number] | (typeof tensorFields)[number];
 
+/** With what a bad frame is refused: the protocol's codes, and the transport's for a first one that is larger than any hello. */
+export const refusalCodes: readonly string[] = [
+  'bad-frame',
+  'bad-version',
+  'bad-field',
+  'bad-shape',
+  'not-finite',
+  'out-of-order',
+  'plan-mismatch',
+  'unknown-site',
+  'study-went-back',
+  'too-large',
+];
+
 /** Draws from a counted stream, so that a seed gives the same frames. */
 export class Dice {
   readonly #stream;

@@ -7,7 +7,7 @@ import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
 import { mkdir, readFile, rename, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { DataError } from '../../base/index.ts';
+import { DataError, toHex } from '../../base/index.ts';
 import type { Ledger, LedgerEvent, SentMessage } from '../ledger.ts';
 import { atomicWriteFile } from './atomic-file.ts';
 import { fileError } from './file-error.ts';
@@ -17,7 +17,6 @@ import {
   encodeTip,
   type Tip,
   tipName,
-  hexOf,
   lineBytesMax,
   lineOf,
   noHash,
@@ -61,13 +60,13 @@ export async function openFileLedger(
   const unlock = await takeLock(join(folder, 'lock'));
   try {
     const tip = (await readTip(folder)) ?? (await firstTip(folder, key));
-    const known = [key.publicKey, ...(options.formerKeys ?? [])].map(hexOf);
+    const known = [key.publicKey, ...(options.formerKeys ?? [])].map(toHex);
     if (!known.includes(tip.key))
       throw new DataError('bad-file', `${folder}: the ledger is signed by another key, ${tip.key}`);
     const tail = await readTail(folder, tip);
     await putAside(folder, tail);
     // A closed ledger has nothing after its tip, so it is open before the first entry comes.
-    if (tip.closed) await writeTip(folder, { ...tip, closed: false, key: hexOf(key.publicKey) }, key);
+    if (tip.closed) await writeTip(folder, { ...tip, closed: false, key: toHex(key.publicKey) }, key);
     const ledger = new FileLedger(folder, key, tail, options, unlock);
     await ledger.begin(tail.entries - tip.entries, tail.brokenBytes);
     return ledger;
@@ -92,7 +91,7 @@ async function firstTip(folder: string, key: SigningKey): Promise<Tip> {
     volume: 1,
     bytes: 0,
     closed: false,
-    key: hexOf(key.publicKey),
+    key: toHex(key.publicKey),
   };
   await writeTip(folder, tip, key);
   return tip;
@@ -155,7 +154,7 @@ class FileLedger implements Ledger {
   /** Says who signs, and what a crash left: entries that were not signed, and bytes that are no entry. */
   async begin(unsigned: number, brokenBytes: number): Promise<void> {
     const left = { ...(unsigned > 0 ? { unsigned } : {}), ...(brokenBytes > 0 ? { brokenBytes } : {}) };
-    this.#add({ what: 'opened', format: 1, key: hexOf(this.#key.publicKey), ...left });
+    this.#add({ what: 'opened', format: 1, key: toHex(this.#key.publicKey), ...left });
     await this.sync();
   }
 
@@ -258,7 +257,7 @@ class FileLedger implements Ledger {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#unsealed > 0) {
-      const signature = hexOf(this.#key.sign(sealBytes(this.#entries + 1, this.#hash)));
+      const signature = toHex(this.#key.sign(sealBytes(this.#entries + 1, this.#hash)));
       this.#add({ what: 'seal', signature });
       clearTimeout(this.#timer);
       this.#timer = undefined;
@@ -276,7 +275,7 @@ class FileLedger implements Ledger {
       volume: this.#volume,
       bytes: this.#bytes,
       closed,
-      key: hexOf(this.#key.publicKey),
+      key: toHex(this.#key.publicKey),
     };
     const full = [...this.#full];
     const file = this.#file;

@@ -1,7 +1,7 @@
 // The bytes of a ledger: its lines, its seals and its tip (docs/LEDGER.md).
 
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { DataError } from '../../base/index.ts';
+import { DataError, toHex } from '../../base/index.ts';
 import type { SigningKey } from './key-file.ts';
 
 /** The hash before the first entry. */
@@ -46,7 +46,7 @@ export interface Tip {
 }
 
 export function encodeTip(tip: Tip, key: SigningKey): string {
-  const signature = hexOf(key.sign(tipBytes(tip)));
+  const signature = toHex(key.sign(tipBytes(tip)));
   return `${JSON.stringify({ ...tip, signature })}\n`;
 }
 
@@ -95,8 +95,4 @@ export function signed(bytes: Uint8Array, signature: string, publicKey: string):
     // Not every 32 bytes are a public key.
     return false;
   }
-}
-
-export function hexOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }

@@ -1,9 +1,9 @@
 // Checking a ledger from its first byte to its last, in bounded memory. docs/LEDGER.md says what is found and what cannot be.
 
-import { DataError } from '../../base/index.ts';
+import { DataError, toHex } from '../../base/index.ts';
 import { chainStart, entryOf, nextEntry, type RecordedEntry } from './ledger-chain.ts';
 import { type LedgerLine, linesOf, readTip, volumeBytes, volumesOf } from './ledger-files.ts';
-import { type Tip, hexOf, sealBytes, volumeName, signed } from './ledger-format.ts';
+import { type Tip, sealBytes, volumeName, signed } from './ledger-format.ts';
 
 /** What a check of a ledger found. */
 export interface LedgerCheck {
@@ -36,7 +36,7 @@ export async function verifyLedger(folder: string, publicKey: Uint8Array, noted?
     if (error instanceof DataError && error.cause === undefined) return { ...nothing, problem: error.message };
     throw error;
   }
-  if (snapshot.tip.key !== hexOf(publicKey))
+  if (snapshot.tip.key !== toHex(publicKey))
     return {
       ...nothing,
       problem: `the ledger is signed by another key, ${snapshot.tip.key}`,
