@@ -31,7 +31,7 @@ export class DataError extends SeptumError {
     this.problems = list;
   }
 }
-export type DataErrorCode = 'bad-data' | 'missing-data' | 'too-few-records' | 'bad-file';
+export type DataErrorCode = 'bad-data' | 'missing-data' | 'too-few-records' | 'too-few-sites' | 'bad-file';
 
 /** A graph cannot be built, differentiated, loaded or run. */
 export class EngineError extends SeptumError {
@@ -77,6 +77,7 @@ export type ProtocolErrorCode =
   | 'going-back'
   | 'study-went-back'
   | 'study-stopped'
+  | 'withdrawn'
   | 'refused-by-peer'
   | 'not-admitted'
   | 'no-proof'

@@ -133,6 +133,20 @@ export class RunProgress {
         this.#ends = false;
         this.#screen.line(resumedText(event));
         return;
+      case 'members':
+        this.#screen.line(membersText(event));
+        return;
+      case 'paused':
+        this.#screen.line(
+          `paused ${event.step === 0 ? 'at its start' : `at the commit after step ${event.step}`}: the sites wait`,
+        );
+        return;
+      case 'going-on':
+        this.#screen.line('no longer paused');
+        return;
+      case 'withdrawn':
+        this.#screen.line(`${event.site} has withdrawn from the study`);
+        return;
       case 'warning':
         this.#screen.line(`warning: ${event.text}`);
         return;
@@ -186,10 +200,21 @@ function resumedText({ step, undone, reason }: ServerEvent & { readonly kind: 'r
   return `${reason}: the study goes on ${step === 0 ? 'from its start' : `from the commit after step ${step}`}${again}`;
 }
 
+function membersText({ sites, entering, away }: ServerEvent & { readonly kind: 'members' }): string {
+  const missing = away.length === 0 ? '' : `, without ${namesText(away)}`;
+  const news =
+    entering.length === 0 ? '' : `; ${namesText(entering)} ${entering.length === 1 ? 'enters' : 'enter'} here`;
+  return `${sites.length} of ${sites.length + away.length} sites take part${missing}${news}`;
+}
+
 function awaitedText(sites: readonly string[]): string {
   if (sites.length === 0) return 'all sites are here';
+  return `waiting for ${namesText(sites)}`;
+}
+
+function namesText(sites: readonly string[]): string {
   const more = sites.length - namedMost;
-  return `waiting for ${sites.slice(0, namedMost).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return `${sites.slice(0, namedMost).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function bar(share: number): string {

@@ -65,6 +65,9 @@ export class SiteProgress {
       case 'resumed':
         this.#screen.line(`goes on from the commit after step ${event.step}`);
         return;
+      case 'entered':
+        this.#screen.line(`takes part from step ${event.step} on, after it was away`);
+        return;
       case 'warning':
         this.#screen.line(`warning: ${event.text}`);
         return;

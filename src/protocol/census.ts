@@ -85,7 +85,8 @@ export function checkPool(plan: Plan, counts: readonly SiteCounts[]): void {
       );
   }
   const trainCounts = counts.map(({ train }) => train);
-  const steps = new Schedule(plan, trainCounts).serverSteps * (plan.training.augmentPasses + 1);
+  const present = trainCounts.map((count) => count > 0);
+  const steps = new Schedule(plan, trainCounts, { present }).serverSteps * (plan.training.augmentPasses + 1);
   if (steps > stepsMax)
     throw new ProtocolError(
       'bad-field',

@@ -165,8 +165,9 @@ export class Lines {
       { name: 'counts', dtype: 'int32', dims: [this.#plan.sites.length, 3], below: RECORDS_BELOW },
       { name: 'classes', dtype: 'int32', dims: [3, classes], below: 0x7fffffff },
       { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
+      { name: 'members', dtype: 'int32', dims: [this.#plan.sites.length], below: 3 },
     ];
-    return this.line('down', 'pooled', { tensors, scalars: 2 });
+    return this.line('down', 'pooled', { tensors, scalars: 5 });
   }
 
   /** The activations of records, or their gradient, and nothing else. */

@@ -3,7 +3,7 @@ import { planStudy } from '../../test/harness/study.ts';
 import { allowedChoices, describeChoices } from './choices.ts';
 import { tensorBytes } from './lines.ts';
 import { outboundOf } from './outbound.ts';
-import { type ScriptFacts, siteScript } from './script.ts';
+import { type ScriptFacts, siteScript, unknownFacts } from './script.ts';
 
 const counts = [
   { train: 40, val: 10, test: 12 },
@@ -17,7 +17,7 @@ describe('what a site sends', () => {
     'is, kind by kind, what its script has: %s',
     (_, each) => {
       const { plan } = planStudy({ counts: [40, 20], choices: each, training: { augmentPasses: 2, batch: 9 } });
-      const facts: ScriptFacts = { counts, chunksHeld: 0, startStep: 0 };
+      const facts: ScriptFacts = { ...unknownFacts(plan), counts };
       const sent = [...siteScript(plan, 0, facts)].filter(({ direction }) => direction === 'up');
       const bytes: Record<string, number> = {};
       for (const { kind, tensors } of sent)

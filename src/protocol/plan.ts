@@ -110,6 +110,14 @@ export const planSchema = z.strictObject({
   study: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/),
   seed: z.int().min(0),
   sites: z.array(siteName).min(1).max(10_000),
+  /** Sites that have to take part at least. A plan has it if the study goes on without the others, and only then. */
+  quorum: count.max(10_000).optional(),
+  /** How long the study then waits for a site before it goes on without it, in milliseconds. */
+  stragglerTimeoutMs: z
+    .int()
+    .min(100)
+    .max(7 * 86_400_000)
+    .optional(),
   choices: z.strictObject({
     when: z.enum(choiceValues.when),
     labels: z.enum(choiceValues.labels),
@@ -182,6 +190,11 @@ export function parsePlan(value: unknown): Plan {
   const { choices, training } = result.data;
   const refusal = refusalOf(choices);
   if (refusal !== undefined) throw new ConfigError('combination-refused', refusal);
+  const { quorum, stragglerTimeoutMs, sites } = result.data;
+  if ((quorum !== undefined) !== (stragglerTimeoutMs !== undefined))
+    throw new ConfigError('bad-study', 'plan: quorum and stragglerTimeoutMs: a plan has both or neither');
+  if (quorum !== undefined && quorum >= sites.length)
+    throw new ConfigError('bad-study', `plan: quorum: ${quorum} of ${sites.length} sites; without one all take part`);
   if ((training.windowSteps !== undefined) !== (choices.when === 'buffered'))
     throw new ConfigError('bad-study', 'plan: training.windowSteps: a plan has it if it is buffered, and only then');
   if ((training.discipline !== undefined) !== (choices.order === 'arrival'))
@@ -207,6 +220,11 @@ export function withQueue(training: TrainingSettings, { when, order }: Plan['cho
 /** Steps that a site may have in flight: 1 where it is with the server at every step. */
 export function windowOf({ training }: Pick<Plan, 'training'>): number {
   return training.windowSteps ?? 1;
+}
+
+/** Sites that have to take part at least. */
+export function quorumOf({ quorum, sites }: Pick<Plan, 'quorum' | 'sites'>): number {
+  return quorum ?? sites.length;
 }
 
 /** SHA-256 of the plan's canonical JSON: keys sorted, no white space. */

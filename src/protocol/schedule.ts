@@ -45,24 +45,70 @@ export type SchedulePlan = Pick<Plan, 'seed' | 'choices'> & {
   readonly training: Pick<Plan['training'], 'batch' | 'epochs' | 'sampling' | 'turnOrder' | 'turnSteps' | 'roundSteps'>;
 };
 
-/** The schedule of a study whose sites have `counts` training records each. */
+/** An epoch, and the server steps before it. */
+export interface EpochStart {
+  readonly epoch: number;
+  readonly steps: number;
+}
+
+/** Who takes part in a stretch of a study, and where its epochs begin to be counted as the counts make them. */
+export interface Attendance {
+  /** By site: whether it takes part. Left out: all do. */
+  readonly present?: readonly boolean[] | undefined;
+  /** From here on the epochs have as many steps as `counts` make; left out: from the study's start. */
+  readonly base?: EpochStart | undefined;
+}
+
+/**
+ * The schedule of a study whose sites have `counts` training records each. The steps of an epoch follow from all of them, 0 for a site
+ * whose records are not known; one that does not take part just has no batches in them.
+ */
 export class Schedule {
   readonly #plan: SchedulePlan;
   readonly counts: readonly number[];
   /** Training records of all sites. */
   readonly total: number;
+  /** The sites that take part. */
+  readonly members: readonly number[];
+  readonly #present: readonly boolean[];
+  readonly #base: EpochStart;
   /** The batches last asked for, by site: an epoch's are asked for at every step. */
   readonly #known = new Map<number, { epoch: number; batches: readonly Batch[] }>();
   #globalSizes: { epoch: number; sizes: Int32Array[] } | undefined;
 
-  constructor(plan: SchedulePlan, counts: readonly number[]) {
+  constructor(plan: SchedulePlan, counts: readonly number[], { present, base }: Attendance = {}) {
+    this.#present = counts.map((_, site) => present?.[site] ?? true);
     assert(
-      counts.every((count) => count > 0),
-      'every site has training records',
+      counts.every((count, site) => count > 0 || !this.#present[site]),
+      'every site that takes part has training records',
     );
     this.#plan = plan;
+    this.#base = base ?? { epoch: 0, steps: 0 };
     this.counts = counts;
     this.total = counts.reduce((sum, count) => sum + count, 0);
+    this.members = [...counts.keys()].filter((site) => this.#present[site]);
+  }
+
+  /** Whether every site takes part. */
+  get isFull(): boolean {
+    return this.members.length === this.counts.length;
+  }
+
+  /** Training records of each site that takes part, in site order. */
+  get memberCounts(): readonly number[] {
+    return this.members.map((site) => this.counts[site] as number);
+  }
+
+  /** Server steps before an epoch. Of those that only absent sites would have made none was made, but all are counted. */
+  stepsBefore(epoch: number): number {
+    return this.#base.steps + (epoch - this.#base.epoch) * this.serverSteps;
+  }
+
+  /** The epoch that a server step belongs to, and which of its steps it is. */
+  placeOf(step: number): { readonly epoch: number; readonly firstStep: number } {
+    const { epoch, steps } = this.#base;
+    const later = Math.floor((step - steps) / this.serverSteps);
+    return { epoch: epoch + later, firstStep: step - steps - later * this.serverSteps };
   }
 
   /** Server steps of an epoch, over all sites (with `averaged`, of all replicas together; with `detached`, of the pool). */
@@ -87,10 +133,20 @@ export class Schedule {
     return batches;
   }
 
+  /** Server steps of an epoch that the sites which take part make, where a step is one site's. */
+  get madeSteps(): number {
+    return this.memberCounts.reduce((sum, count) => sum + stepCount(count, this.#plan.training.batch), 0);
+  }
+
   /** With `union`: how many records each site gives to a server step of the epoch. */
   sharesOfStep(epoch: number, step: number): readonly number[] {
     if (this.#plan.training.sampling === 'global') return this.#globally(epoch).map((sizes) => sizes[step] ?? 0);
-    return this.counts.map((count) => shareOfStep(count, this.serverSteps, step));
+    return this.counts.map((count, site) => (this.#present[site] ? shareOfStep(count, this.serverSteps, step) : 0));
+  }
+
+  /** With `union`: whether the step has records. One that only absent sites would give to has none, and is not made. */
+  hasRecords(epoch: number, step: number): boolean {
+    return this.isFull || this.sharesOfStep(epoch, step).some((share) => share > 0);
   }
 
   /** With `union`: records that the sites before this one give to a server step. */
@@ -103,7 +159,7 @@ export class Schedule {
   /** With `turns`: the turns of an epoch in order. */
   turns(epoch: number): readonly Turn[] {
     const { seed, training } = this.#plan;
-    const steps = this.counts.map((count) => stepCount(count, training.batch));
+    const steps = this.counts.map((count, site) => (this.#present[site] ? stepCount(count, training.batch) : 0));
     const length = training.turnSteps ?? Number.POSITIVE_INFINITY;
     const turns: Turn[] = [];
     let serverStep = 0;
@@ -136,7 +192,7 @@ export class Schedule {
   /** With `none` and `averaged`: rounds of an epoch; a replica that is through takes no step in the later ones. */
   get averagedRounds(): number {
     const { batch, roundSteps } = this.#plan.training;
-    const longest = stepCount(Math.max(...this.counts), batch);
+    const longest = stepCount(Math.max(...this.memberCounts), batch);
     return roundSteps === undefined ? 1 : Math.ceil(longest / roundSteps);
   }
 
@@ -144,13 +200,13 @@ export class Schedule {
   scheduledSteps(site: number | 'server'): number {
     const { choices, training } = this.#plan;
     const own = choices.order === 'arrival' || choices.trunk === 'averaged';
-    const perEpoch = own && site !== 'server' ? stepCount(this.counts[site] ?? 1, training.batch) : this.serverSteps;
-    return perEpoch * training.epochs;
+    if (own && site !== 'server') return stepCount(this.counts[site] ?? 1, training.batch) * training.epochs;
+    return this.stepsBefore(training.epochs);
   }
 
   #sizes(site: number, epoch: number): Int32Array {
     const { choices, training } = this.#plan;
-    const records = this.counts[site] ?? 0;
+    const records = this.#present[site] ? (this.counts[site] ?? 0) : 0;
     if (choices.order === 'union' && training.sampling === 'global')
       return this.#globally(epoch)[site] ?? new Int32Array();
     const steps = choices.order === 'union' ? this.serverSteps : stepCount(records, training.batch);
@@ -171,6 +227,7 @@ export class Schedule {
       const row = sizes[siteOf[record] ?? 0];
       if (row) row[step] = (row[step] ?? 0) + 1;
     });
+    for (const [site, row] of sizes.entries()) if (!this.#present[site]) row.fill(0);
     this.#globalSizes = { epoch, sizes };
     return sizes;
   }

@@ -5,7 +5,7 @@ import { BYTES_UNACKNOWLEDGED, MESSAGES_UNACKNOWLEDGED } from './acknowledged.ts
 import { allowedChoices, type Choices, describeChoices } from './choices.ts';
 import { type Exchange, inChunks, stateTensors } from './lines.ts';
 import type { Plan } from './plan.ts';
-import { evaluationRows, type ScriptFacts, type SiteCounts, siteScript, uploadChunks } from './script.ts';
+import { evaluationRows, type ScriptFacts, type SiteCounts, siteScript, unknownFacts, uploadChunks } from './script.ts';
 
 const counts: readonly SiteCounts[] = [
   { train: 5, val: 2, test: 1 },
@@ -16,8 +16,8 @@ function planOf(choices: Partial<Choices>, training: TestStudy['training'] = {})
   return planStudy({ choices, counts: [5, 2], training: { batch: 3, epochs: 1, ...training } }).plan;
 }
 
-function linesOf(plan: Plan, site: number, facts: ScriptFacts = { counts, chunksHeld: 0, startStep: 0 }): Exchange[] {
-  return [...siteScript(plan, site, facts)];
+function linesOf(plan: Plan, site: number, facts: Partial<ScriptFacts> = {}): Exchange[] {
+  return [...siteScript(plan, site, { ...unknownFacts(plan), counts, ...facts })];
 }
 
 function bytesOf({ tensors }: Exchange): number {
@@ -86,7 +86,7 @@ it('goes on an upload after the chunks that the server holds', () => {
     [0, 2, 8],
   ]);
   for (let held = 0; held <= whole.length; held++) {
-    const rest = linesOf(plan, 0, { counts, chunksHeld: held, startStep: 0 });
+    const rest = linesOf(plan, 0, { chunksHeld: held });
     expect(rest.filter(isChunk)).toEqual(whole.slice(held));
     expect(rest.at(-3 - inChunks(stateTensors('segment', plan.layouts.segment, false)).length)?.kind).toBe('weights');
   }
@@ -97,7 +97,7 @@ it('never lets more than four messages of rows go unanswered', () => {
   const plan = planOf({ segments: 'private' });
   expect(evaluationRows(plan)).toBe(4096);
   for (const script of [
-    linesOf(plan, 0, { counts: [many, many], chunksHeld: 0, startStep: 0 }),
+    linesOf(plan, 0, { counts: [many, many] }),
     linesOf(planOf({ when: 'detached', order: 'none' }, { augmentPasses: 20 }), 0),
   ]) {
     let unanswered = 0;
@@ -110,9 +110,9 @@ it('never lets more than four messages of rows go unanswered', () => {
 
 describe('a site that has nothing to say for long', () => {
   /** Lines down between two lines up, where there are any. */
-  function runsDown(plan: Plan, site: number, facts: ScriptFacts): Exchange[][] {
+  function runsDown(plan: Plan, site: number, facts: Partial<ScriptFacts>): Exchange[][] {
     const runs: Exchange[][] = [[]];
-    for (const line of siteScript(plan, site, facts)) {
+    for (const line of linesOf(plan, site, facts)) {
       if (line.direction === 'down') runs.at(-1)!.push(line);
       else runs.push([]);
     }
@@ -120,13 +120,11 @@ describe('a site that has nothing to say for long', () => {
   }
 
   it('acknowledges every 64th sum of the steps that it sits out, and says so of which', () => {
-    const facts: ScriptFacts = {
+    const facts = {
       counts: [
         { train: 5999, val: 0, test: 0 },
         { train: 1, val: 0, test: 0 },
       ],
-      chunksHeld: 0,
-      startStep: 0,
     };
     const plan = planOf({});
     const script = linesOf(plan, 1, facts);
@@ -144,9 +142,7 @@ describe('a site that has nothing to say for long', () => {
     const groups = [5 << 20, ...Array.from({ length: 30 }, () => 500_000)].map(group);
     const plan = planOf({});
     const large = { ...plan, layouts: { ...plan.layouts, trunk: { groups, statistics: [], slots: 0 } } };
-    const sizes = runsDown(large, 0, { counts, chunksHeld: 0, startStep: 0 }).map((run) =>
-      run.reduce((sum, line) => sum + bytesOf(line), 0),
-    );
+    const sizes = runsDown(large, 0, {}).map((run) => run.reduce((sum, line) => sum + bytesOf(line), 0));
     expect(sizes.filter((bytes) => bytes > BYTES_UNACKNOWLEDGED)).toEqual([4 * groups[0]!.dims[0]!]);
     expect(sizes.slice(-5)).toEqual([20 << 20, 16e6, 16e6, 16e6, 12e6]);
   });

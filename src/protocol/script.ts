@@ -8,7 +8,7 @@ import type { Choices } from './choices.ts';
 import { type Exchange, Lines, partsAtSite } from './lines.ts';
 import { type PartLayout, type Plan, windowOf } from './plan.ts';
 import { piecesOf } from './pieces.ts';
-import { type Batch, Schedule } from './schedule.ts';
+import { type Attendance, type Batch, type EpochStart, Schedule, type SchedulePlan } from './schedule.ts';
 import { stepsSumsLag, windowed } from './window.ts';
 
 export const partNames = ['train', 'val', 'test'] as const;
@@ -27,13 +27,46 @@ export interface ScriptFacts {
   counts: readonly SiteCounts[];
   /** `detached`: chunks of this site that the server holds already and that are not sent again. */
   chunksHeld: number;
+  standing: Standing;
+}
+
+/** Where a study goes on, and with whom: fixed until it goes back, or a site leaves or enters. */
+export interface Standing {
   /** Server steps before the commit that the study goes on from; 0 at its start, and always in `detached`. */
-  startStep: number;
+  readonly startStep: number;
+  /** The epochs after which it ends: the plan's, or fewer where the study was stopped. */
+  readonly epochs: number;
+  readonly base: EpochStart;
+  /** By site: whether it takes part. */
+  readonly present: readonly boolean[];
+  /** By site: whether it enters here, where it was not when the commit was made: then it has no half of it. */
+  readonly entering: readonly boolean[];
+}
+
+/** A study of all sites from its start to its planned end. */
+export function wholeStanding({ sites, training }: Pick<Plan, 'sites' | 'training'>): Standing {
+  const each = (value: boolean) => sites.map(() => value);
+  return {
+    startStep: 0,
+    epochs: training.epochs,
+    base: { epoch: 0, steps: 0 },
+    present: each(true),
+    entering: each(false),
+  };
 }
 
 /** The facts before `pooled`. */
-export function unknownFacts(): ScriptFacts {
-  return { counts: [], chunksHeld: 0, startStep: 0 };
+export function unknownFacts(plan: Pick<Plan, 'sites' | 'training'>): ScriptFacts {
+  return { counts: [], chunksHeld: 0, standing: wholeStanding(plan) };
+}
+
+/** The schedule of a study that stands so. */
+export function scheduleOf(plan: SchedulePlan, counts: readonly SiteCounts[], standing: Attendance): Schedule {
+  return new Schedule(
+    plan,
+    counts.map(({ train }) => train),
+    standing,
+  );
 }
 
 /**
@@ -46,10 +79,10 @@ export function commitsWithin(plan: Pick<Plan, 'choices' | 'training'>): boolean
 
 /** Whether the study may go on from a commit after so many server steps: within an epoch only where the plan alone says who has done what by then. */
 export function mayStartAt(plan: Plan, schedule: Schedule, startStep: number): boolean {
-  const { serverSteps } = schedule;
-  if (!Number.isSafeInteger(startStep) || startStep < 0 || startStep > plan.training.epochs * serverSteps) return false;
+  if (!Number.isSafeInteger(startStep) || startStep < 0) return false;
   if (plan.choices.when === 'detached') return startStep === 0;
-  return startStep % serverSteps === 0 || commitsWithin(plan);
+  if (startStep > schedule.stepsBefore(plan.training.epochs)) return false;
+  return schedule.placeOf(startStep).firstStep === 0 || commitsWithin(plan);
 }
 
 /** Rows of one message of activations outside training: about 4 MiB, at least 1, at most 4096. */
@@ -60,6 +93,11 @@ export function evaluationRows(plan: Pick<Plan, 'network'>): number {
 
 /** Messages of activations without a reply before the sender waits for `acknowledge`. */
 export const CHUNKS_UNACKNOWLEDGED = 4;
+
+/** Whether a site that enters is given the segment by the server: where there is one for all. With `private` it goes on with its own. */
+export function isGivenSegment({ choices }: Pick<Plan, 'choices'>, { startStep, entering }: Standing, site: number) {
+  return startStep > 0 && entering[site] === true && serverKnowsSegment(choices);
+}
 
 /** Whether the server can know the sites' segment at the end without being sent it. */
 export function serverKnowsSegment(choices: Choices): boolean {
@@ -77,30 +115,34 @@ function* wholeStudy(plan: Plan, lines: Lines, index: number, facts: ScriptFacts
   yield lines.pooled();
   const own = facts.counts[index];
   if (!own) return;
-  const schedule = new Schedule(
-    plan,
-    facts.counts.map((counts) => counts.train),
-  );
+  const { standing } = facts;
+  const schedule = scheduleOf(plan, facts.counts, standing);
+  const { epochs, startStep } = standing;
   if (plan.choices.when === 'detached') {
     yield* detachedUpload(plan, lines, own, facts.chunksHeld);
   } else {
-    const { serverSteps } = schedule;
-    for (let epoch = Math.floor(facts.startStep / serverSteps); epoch < plan.training.epochs; epoch++) {
-      const firstStep = Math.max(0, facts.startStep - epoch * serverSteps);
+    const start = schedule.placeOf(startStep);
+    if (isGivenSegment(plan, standing, index)) {
+      yield* lines.weights('down', start.epoch, start.firstStep, segmentsOf(plan), true);
+      // The selected one, once an epoch has ended.
+      if (start.epoch > 0) yield* lines.weights('down', start.epoch - 1, 0, segmentsOf(plan), false);
+    }
+    for (let epoch = start.epoch; epoch < epochs; epoch++) {
+      const firstStep = Math.max(0, startStep - schedule.stepsBefore(epoch));
       yield* trainingEpoch(plan, lines, schedule, index, epoch, firstStep);
       if (plan.choices.segments === 'relay') yield* lines.weights('down', epoch, -1, segmentsOf(plan), true);
       yield* evaluation(plan, lines, epoch, 1, own.val);
       yield lines.line('down', 'verdict', { epoch, scalars: 2 });
     }
-    yield* evaluation(plan, lines, plan.training.epochs, 2, own.test);
+    yield* evaluation(plan, lines, epochs, 2, own.test);
   }
-  if (plan.trunkToSites) yield* lines.weights('down', plan.training.epochs, 0, [['trunk', plan.layouts.trunk]], false);
+  if (plan.trunkToSites) yield* lines.weights('down', epochs, 0, [['trunk', plan.layouts.trunk]], false);
   if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
-    yield* lines.weights('up', plan.training.epochs, 0, segmentsOf(plan), false);
+    yield* lines.weights('up', epochs, 0, segmentsOf(plan), false);
   }
   yield lines.line('down', 'finish', {});
   // The server closes only when it knows that the site has everything.
-  yield lines.line('up', 'acknowledge', { epoch: plan.training.epochs });
+  yield lines.line('up', 'acknowledge', { epoch: epochs });
 }
 
 function segmentsOf(plan: Plan): readonly (readonly [string, PartLayout])[] {
@@ -145,7 +187,7 @@ function* trainingEpoch(
               place: sumPlace,
             });
         }
-        if (segments === 'mirrored' && kind === 'update')
+        if (segments === 'mirrored' && kind === 'update' && schedule.hasRecords(epoch, step))
           yield lines.gradients('down', 'gradient-sum', epoch, step, segmentsOf(plan), {
             batch,
             place: sumPlace,

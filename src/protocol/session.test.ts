@@ -8,7 +8,7 @@ import { allowedChoices, type Choices, describeChoices } from './choices.ts';
 import { message, type Message, type TensorSpec } from './message.ts';
 import type { Plan } from './plan.ts';
 import type { Exchange } from './lines.ts';
-import { type ScriptFacts, type SiteCounts, siteScript } from './script.ts';
+import { type ScriptFacts, type SiteCounts, siteScript, unknownFacts } from './script.ts';
 import { Session, type Values } from './session.ts';
 
 const counts: readonly SiteCounts[] = [
@@ -36,7 +36,7 @@ const plans = [
 
 /** One side with its own facts; the site learns them with `pooled`. */
 class Side {
-  readonly facts: ScriptFacts = { counts: [], chunksHeld: 0, startStep: 0 };
+  readonly facts: ScriptFacts;
   readonly session: Session;
   readonly #counts: readonly SiteCounts[];
   readonly accepted: Exchange[] = [];
@@ -44,6 +44,7 @@ class Side {
 
   constructor(role: 'site' | 'server', plan: Plan, counted = counts, index = 0) {
     this.#counts = counted;
+    this.facts = unknownFacts(plan);
     this.session = new Session(role, siteScript(plan, index, this.facts));
   }
 
@@ -95,7 +96,7 @@ describe.each(plans)('two sides of $name', ({ plan }) => {
     expect(site.session.expected).toBeUndefined();
     expect(server.session.expected).toBeUndefined();
     expect(site.session.position).toBe(server.session.position);
-    expect(site.session.position).toBe([...siteScript(plan, 0, { counts, chunksHeld: 0, startStep: 0 })].length);
+    expect(site.session.position).toBe([...siteScript(plan, 0, { ...unknownFacts(plan), counts })].length);
   });
 
   it('take every line once and with the same bytes, however often and wherever the connection breaks', () => {
@@ -126,7 +127,7 @@ describe.each(plans)('two sides of $name', ({ plan }) => {
           // The site takes the lines in the script's order; the server sends some earlier.
           else if (down.length > 0 && site.session.expected?.direction === 'down') site.accept(down.shift()!);
         }
-        const script = [...siteScript(plan, 0, { counts, chunksHeld: 0, startStep: 0 })];
+        const script = [...siteScript(plan, 0, { ...unknownFacts(plan), counts })];
         expect(server.accepted).toEqual(script.filter((line) => line.direction === 'up'));
         expect(site.accepted).toEqual(script.filter((line) => line.direction === 'down'));
       }),

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { planStudy } from '../../test/harness/study.ts';
 import type { Exchange } from './lines.ts';
-import { siteScript } from './script.ts';
+import { siteScript, unknownFacts } from './script.ts';
 import { messagesAhead, stepsSumsLag, windowed } from './window.ts';
 
 const acts = (from: number, to: number, window: number, lag = 0) =>
@@ -58,7 +58,7 @@ describe('a script with a window', () => {
       counts: [40, 9],
       training: { batch: 5, epochs: 2, ...(windowSteps === undefined ? {} : { windowSteps }) },
     });
-    return [...siteScript(plan, 1, { counts, chunksHeld: 0, startStep: 0 })];
+    return [...siteScript(plan, 1, { ...unknownFacts(plan), counts })];
   };
 
   it.each(['private', 'mirrored'] as const)('of one step is that of live, with %s segments', (segments) => {
@@ -73,7 +73,7 @@ describe('a script with a window', () => {
         training: { batch: 5, windowSteps },
       });
       let [ahead, most] = [0, 0];
-      for (const { batch, kind } of siteScript(plan, 0, { counts, chunksHeld: 0, startStep: 0 })) {
+      for (const { batch, kind } of siteScript(plan, 0, { ...unknownFacts(plan), counts })) {
         if (batch && kind === 'activations') ahead += 1;
         if (batch && kind === 'cut-gradient') ahead -= 1;
         most = Math.max(most, ahead);

@@ -7,6 +7,7 @@
 import { TimeoutError } from '../base/index.ts';
 import { type Batch, piecesOf } from '../protocol/index.ts';
 import { nothingTaken, type Taken, takeNext, type Waiting } from './disciplines.ts';
+import { GoingBack } from './going-back.ts';
 import { arrivalsSoFar } from './site-link.ts';
 import type { SiteBatch, Training } from './training.ts';
 
@@ -106,7 +107,8 @@ export class BatchQueue {
       .then(
         () => this.#unwatch(site),
         (error: unknown) => {
-          if (error instanceof TimeoutError && this.#arrivals.length > before) this.#unwatch(site);
+          const isLate = error instanceof TimeoutError || (error instanceof GoingBack && error.straggler !== undefined);
+          if (isLate && this.#arrivals.length > before) this.#unwatch(site);
           else this.#fail(error);
         },
       );

@@ -1,82 +1,121 @@
-// Before training: every site's census is taken, checked and added up.
+// Before training: the sites that take part are waited for, and their censuses taken, checked and added up.
 
-import { assert } from '../base/index.ts';
+import { type Clock, DataError, TimeoutError } from '../base/index.ts';
 import {
   type Census,
   checkPool,
   classCountOf,
   countsIn,
+  type Message,
   momentsIn,
   type Plan,
+  quorumOf,
   readCensus,
   requireRecords,
-  Schedule,
-  type SiteCounts,
+  type Schedule,
+  stepCount,
 } from '../protocol/index.ts';
 import { tensor } from '../tensor/index.ts';
 import type { Pooled, StudySites } from './study-sites.ts';
 
-/** A site's census, and how often the site had started over by then. */
-interface Taken {
-  readonly census?: Census;
-  readonly restarts: number;
+export interface Gathering {
+  readonly plan: Plan;
+  readonly sites: StudySites;
+  readonly clock: Clock;
+  /** How long a quorum is waited for; undefined: until it is there. */
+  readonly joinTimeoutMs: number | undefined;
+  /** Sites that were waited for in vain: a quorum without them waits no longer. */
+  readonly away: ReadonlySet<number>;
+  readonly withdrawn: (site: number) => boolean;
 }
 
 /**
- * Takes every site's census and settles what they make together; then tells all sites, with the step that `startStep` gives: the study
- * goes on from there. `commits` are what each site holds. Throws DataError when a site has too few records, and what `startStep` throws.
+ * Waits until all sites are there and have said what they have, or, where the study has a quorum, until that many are and the others have
+ * had their time. Then the censuses are taken, at once: a site that starts over comes before it or after it. Throws TimeoutError when too
+ * few come, DataError when a site has too few records.
  */
-export async function takeCensuses(
-  plan: Plan,
-  sites: StudySites,
-  startStep: (pooled: Pooled, commits: readonly (readonly number[])[]) => Promise<number> | number,
-  chunksHeld: (site: number, pooled: Pooled) => number,
-): Promise<Pooled> {
-  const taken = sites.links.map((): Taken => ({ restarts: -1 }));
-  const absent = () =>
-    taken.findIndex(({ restarts }, site) => restarts !== sites.restarts(site) || !sites.link(site).connected);
-  for (let site = absent(); site >= 0; site = absent()) taken[site] = await takeCensus(sites, site, taken[site]);
-  // From here to the next wait all is done at once: a site that starts over comes before it or after it.
-  const censuses = taken.map(({ census }) => {
-    assert(census, 'every site has sent its census');
-    return census;
-  });
-  const pooled = together(plan, censuses);
-  sites.settle(pooled);
-  const found = startStep(
-    pooled,
-    censuses.map(({ commits }) => commits),
-  );
-  const start = typeof found === 'number' ? found : await found;
-  await Promise.all(plan.sites.map((_, site) => sites.tellPooled(site, pooled, chunksHeld(site, pooled), start)));
-  return pooled;
+export async function gather(gathering: Gathering): Promise<ReadonlyMap<number, Census>> {
+  const { plan, sites, withdrawn } = gathering;
+  const awaited = [...plan.sites.keys()].filter((site) => !withdrawn(site));
+  if (awaited.length < quorumOf(plan)) throw tooFewLeft(plan, awaited.length);
+  const missing = (): number[] => awaited.filter((site) => !sites.isReady(site));
+  if (plan.quorum === undefined)
+    for (let [site] = missing(); site !== undefined; [site] = missing()) await comes(sites, site);
+  else await quorumComes(gathering, plan, missing, awaited.length);
+  const there = new Map<number, Census>();
+  for (const site of awaited) {
+    if (!sites.isReady(site)) continue;
+    const census = readCensus(sites.link(site).take('census') as Message);
+    requireRecords(plan, site, census.counts.train);
+    there.set(site, census);
+  }
+  return there;
 }
 
-/** A site's census; resolves when the site is there. `known` is what was taken before: it holds unless the site has started over since. */
-function takeCensus(sites: StudySites, site: number, known: Taken | undefined): Promise<Taken> {
+/** Resolves when a site has been there and has sent its census. */
+function comes(sites: StudySites, site: number): Promise<void> {
   const link = sites.link(site);
-  return sites.redoing(site, async (restarts) => {
-    const taken =
-      known?.restarts === restarts ? known : { census: readCensus((await link.receive('census')).message), restarts };
+  return sites.redoing(site, async () => {
+    await link.awaitMessages(1, 'census');
     await link.awaitConnection();
-    return taken;
   });
 }
 
-/** The census of each site made one. Throws DataError when a site has too few records. */
-function together(plan: Plan, censuses: readonly Census[]): Pooled {
+async function quorumComes(
+  { sites, clock, joinTimeoutMs, away }: Gathering,
+  plan: Plan,
+  missing: () => readonly number[],
+  awaitedCount: number,
+): Promise<void> {
+  const since = clock.nowMs();
+  let quorumSince: number | undefined;
+  for (;;) {
+    sites.throwIfStopped();
+    const absent = missing();
+    if (absent.length === 0) return;
+    const now = clock.nowMs();
+    const hasQuorum = awaitedCount - absent.length >= quorumOf(plan);
+    quorumSince = hasQuorum ? (quorumSince ?? now) : undefined;
+    if (hasQuorum && absent.every((site) => away.has(site))) return;
+    const untilMs =
+      quorumSince !== undefined
+        ? quorumSince + (plan.stragglerTimeoutMs ?? 0)
+        : joinTimeoutMs === undefined
+          ? Number.POSITIVE_INFINITY
+          : since + joinTimeoutMs;
+    if (now >= untilMs && hasQuorum) return;
+    if (now >= untilMs)
+      throw new TimeoutError(
+        `${awaitedCount - absent.length} sites are there within ${Math.round((now - since) / 1000)} s, and the study asks for ${quorumOf(plan)}: away are ${absent.map((site) => plan.sites[site]).join(', ')}. The study stops; what was trained so far is in the last commit`,
+      );
+    await (untilMs === Number.POSITIVE_INFINITY ? sites.changes.next() : sites.changes.nextWithin(untilMs - now));
+  }
+}
+
+/** Sites have withdrawn, and those that are left are no quorum. */
+export function tooFewLeft(plan: Plan, left: number): DataError {
+  return new DataError(
+    'too-few-sites',
+    `${left} of ${plan.sites.length} sites are left after others withdrew, and the study asks for ${quorumOf(plan)}: it cannot go on`,
+  );
+}
+
+/** The census of each site that is there made one. The others have no records yet. */
+export function together(plan: Plan, there: ReadonlyMap<number, Census>): Pooled {
   const classes = new Int32Array(3 * classCountOf(plan));
   const sums = new Float64Array(3 * (plan.standardisedColumns + 1));
-  for (const [site, census] of censuses.entries()) {
-    requireRecords(plan, site, census.counts.train);
+  for (const census of there.values()) {
     for (let index = 0; index < classes.length; index++)
       classes[index] = (classes[index] as number) + (census.classes[index] ?? 0);
     for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (census.sums[index] ?? 0);
   }
-  const counts = censuses.flatMap(({ counts: { train, val, test } }) => [train, val, test]);
+  const counts = plan.sites.flatMap((_, site) => {
+    const { train = 0, val = 0, test = 0 } = there.get(site)?.counts ?? {};
+    return [train, val, test];
+  });
   return pooledOf(
     {
-      counts: tensor('int32', [censuses.length, 3], Int32Array.from(counts)),
+      counts: tensor('int32', [plan.sites.length, 3], Int32Array.from(counts)),
       classes: tensor('int32', [3, classes.length / 3], classes),
       sums: tensor('float64', [sums.length / 3, 3], sums),
     },
@@ -93,10 +132,9 @@ export function pooledOf(tensors: Pooled['tensors'], plan: Plan): Pooled {
   return { counts: siteCounts, classes: Array.from(classes.subarray(0, classes.length / 3)), moments, tensors };
 }
 
-/** Server steps of an epoch; with `detached` those on the pool of all passes. */
-export function stepsOfEpoch(plan: Plan, counts: readonly SiteCounts[]): number {
-  const trainCounts = counts.map(({ train }) => train);
-  if (plan.choices.when !== 'detached') return new Schedule(plan, trainCounts).serverSteps;
-  const pool = trainCounts.reduce((sum, count) => sum + count, 0) * (plan.training.augmentPasses + 1);
-  return Math.ceil(pool / plan.training.batch);
+/** Server steps of an epoch; with `detached` those on the pool of all passes of the sites that take part. */
+export function stepsOfEpoch(plan: Plan, schedule: Schedule): number {
+  if (plan.choices.when !== 'detached') return schedule.serverSteps;
+  const records = schedule.memberCounts.reduce((sum, count) => sum + count, 0);
+  return stepCount(records * (plan.training.augmentPasses + 1), plan.training.batch);
 }

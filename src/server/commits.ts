@@ -23,7 +23,7 @@ const figuresSchema = z.strictObject({
 export type Figures = z.infer<typeof figuresSchema>;
 
 const metaSchema = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   plan: z.string(),
   engine: z.record(z.string(), z.json()),
   /** Epochs that have ended. */
@@ -37,6 +37,10 @@ const metaSchema = z.strictObject({
   /** The training loss of the epoch so far: a sum for each replica, and the records. */
   loss: z.strictObject({ sums: z.array(z.number()).readonly(), records: z.int().min(0) }),
   figures: figuresSchema,
+  /** By site: whether it took part. */
+  present: z.array(z.boolean()).readonly(),
+  /** From here on the epochs have as many steps as the counts make. */
+  base: z.strictObject({ epoch: z.int().min(0), steps: z.int().min(0) }),
 });
 
 /** The server's half. Its tensors are those of commit-tensors.ts. */
@@ -60,7 +64,7 @@ export class ServerCommits {
   }
 
   async write({ steps, tensors, engine, ...state }: ServerCommit): Promise<void> {
-    const meta = { format: 1, plan: this.#planHash, engine: { ...engine }, ...state };
+    const meta = { format: 2, plan: this.#planHash, engine: { ...engine }, ...state };
     await this.#store.write(serverName, { index: steps, meta: asJson(meta), tensors });
   }
 
@@ -70,23 +74,23 @@ export class ServerCommits {
   }
 
   /**
-   * The newest commit that is whole, of this plan, and after a number of steps that is among `allowed`; undefined where there is none.
-   * `onProblem` is told why a newer one cannot be used. Throws DataError `bad-file` when the store cannot be read, or holds another plan's.
+   * The newest commit that is whole, of this plan, and suits; undefined where there is none. `onProblem` is told why a newer one cannot
+   * be used. Throws DataError `bad-file` when the store cannot be read, or holds another plan's.
    */
   async newest(
-    allowed: (steps: number) => boolean,
+    suits: (commit: ServerCommit) => boolean,
     onProblem: (text: string) => void,
   ): Promise<ServerCommit | undefined> {
     for (const index of (await this.#store.list(serverName)).toReversed()) {
-      if (!allowed(index)) continue;
-      let commit: Commit | undefined;
+      let found: Commit | undefined;
       try {
-        commit = await this.#store.read(serverName, index);
+        found = await this.#store.read(serverName, index);
       } catch (error) {
         if (!(error instanceof DataError)) throw error;
         onProblem(messageOf(error));
       }
-      if (commit) return this.#read(commit);
+      const commit = found && this.#read(found);
+      if (commit && suits(commit)) return commit;
     }
     return undefined;
   }

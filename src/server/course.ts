@@ -1,21 +1,35 @@
 // A study at the server from its start, or from a commit, to its end or until it has to go back: the sites' sessions, training in the
 // study's order, validation and selection after each epoch, the test part at the end, and what each party then gets.
 
-import { DataError, ProtocolError } from '../base/index.ts';
+import { ProtocolError } from '../base/index.ts';
 import { changeOfEngine } from '../engine/index.ts';
-import { classWeights, mayStartAt, type Plan, Schedule, type SiteCounts } from '../protocol/index.ts';
+import {
+  type Census,
+  classWeights,
+  isGivenSegment,
+  mayStartAt,
+  type Plan,
+  quorumOf,
+  type Schedule,
+  scheduleOf,
+  type SiteCounts,
+  type Standing,
+  wholeStanding,
+} from '../protocol/index.ts';
 import type { ActivationStore } from '../store/index.ts';
-import { bytesOf, float32, type Tensor } from '../tensor/index.ts';
-import { stepsOfEpoch, takeCensuses } from './census.ts';
-import { commitTensors, pooledIn, selectedIn, stateIn } from './commit-tensors.ts';
+import { float32, type Tensor } from '../tensor/index.ts';
+import { gather, stepsOfEpoch, tooFewLeft } from './census.ts';
+import { commitTensors, selectedIn, stateIn } from './commit-tensors.ts';
 import type { Figures, ServerCommit, ServerCommits } from './commits.ts';
 import { type Pool, trainingPool, trainPoolEpoch } from './detached.ts';
-import { Epochs, TrainingLoss } from './epochs.ts';
+import { Epochs, knownSegment, TrainingLoss } from './epochs.ts';
 import { Evaluator } from './evaluation.ts';
+import { GoingBack } from './going-back.ts';
 import { handOver } from './hand-over.ts';
 import { trainEpoch } from './orders.ts';
+import { atCommit, atStart, type Beginning, detachedAt, scheduleAt } from './standing.ts';
 import type { ServerOptions, ServerResult } from './study-server.ts';
-import { type Pooled, StudySites } from './study-sites.ts';
+import { StudySites } from './study-sites.ts';
 import { COPY, hasCopy, Training } from './training.ts';
 import type { TrunkRunner } from './trunk-runner.ts';
 import { Uploads } from './uploads.ts';
@@ -44,6 +58,27 @@ export interface CourseOptions extends Omit<ServerOptions, 'commits'> {
   readonly traffic: { readonly bytesUp: number; readonly bytesDown: number };
   /** Told where the study goes on, once that is known. */
   readonly onStart: (start: ServerCommit | undefined) => void;
+  /** Sites that were waited for in vain. */
+  readonly away: ReadonlySet<number>;
+  readonly orders: Orders;
+}
+
+/** What the study lead and the sites' operators have asked for. */
+export interface Orders {
+  /** Resolves when the study is not paused, or is to end. */
+  readonly mayGoOn: () => Promise<void>;
+  /** The study is to stand still after its next commit, which is written as soon as can be. */
+  readonly isPausing: () => boolean;
+  /** The study is to end with what it has. */
+  readonly isStopping: () => boolean;
+  /** The site takes no part any more. */
+  readonly withdrawn: (site: number) => boolean;
+}
+
+/** A course as it begins: from a commit, or the study's start. */
+interface Begun extends Beginning {
+  readonly start: ServerCommit | undefined;
+  readonly schedule: Schedule;
 }
 
 export class Course {
@@ -51,6 +86,7 @@ export class Course {
   readonly #uploads: Uploads | undefined;
   readonly #loss: TrainingLoss;
   readonly sites: StudySites;
+  #standing: Standing;
   #training: Training | undefined;
   #trainMs = 0;
   #trainRecords = 0;
@@ -61,7 +97,7 @@ export class Course {
   #committedMs: number;
 
   constructor(options: CourseOptions) {
-    const { plan, clock, timeoutMs, joinTimeoutMs, silenceTimeoutMs, activations, onEvent } = options;
+    const { plan, clock, timeoutMs, joinTimeoutMs, silenceTimeoutMs, activations, orders, onEvent } = options;
     this.#options = options;
     this.#committedMs = clock.nowMs();
     this.sites = new StudySites({
@@ -71,9 +107,11 @@ export class Course {
       joinTimeoutMs,
       silenceTimeoutMs,
       hasCommit: () => this.#committed !== undefined,
+      withdrawn: orders.withdrawn,
       onState: (site, state, detail, code) => onEvent?.({ kind: 'site', site, state, detail, code }),
     });
     if (activations && plan.choices.when === 'detached') this.#uploads = new Uploads(plan, this.sites, activations);
+    this.#standing = wholeStanding(plan);
     this.#loss = new TrainingLoss(plan.sites.length, plan.choices.trunk === 'averaged');
   }
 
@@ -87,6 +125,11 @@ export class Course {
     return this.#committed !== undefined && this.#committed > this.#startedAt;
   }
 
+  /** Whether it is at its end, and sites have left: it cannot go back. */
+  get isOver(): boolean {
+    return this.sites.links.some((link) => link.hasEverything);
+  }
+
   /** Bytes that came from the sites and went to them so far. */
   get traffic(): { readonly bytesUp: number; readonly bytesDown: number } {
     const { traffic } = this.#options;
@@ -95,19 +138,20 @@ export class Course {
   }
 
   /**
-   * A site process that was started again. Before all have sent their census it is as any, and in `detached` it goes on with its upload,
-   * or if that is done waits for the end with the others. Else gives false: the study has to go back to a commit for it. Throws
+   * A site process that was started again. Before all have sent their census, or where it does not take part, it is as any, and in
+   * `detached` it goes on with its upload, or if that is done waits for the end with the others. Else gives false: the study has to go back to a commit for it. Throws
    * ProtocolError when it cannot, because others have left.
    */
   restart(site: number): boolean {
     const { pooled } = this.sites;
-    if (pooled && !this.#uploads) {
-      if (this.sites.links.some((link) => link.hasEverything))
+    const isMember = this.sites.isMember(site);
+    if (pooled && isMember && !this.#uploads) {
+      if (this.isOver)
         throw new ProtocolError('study-stopped', 'the study is over, and other sites have left: it cannot go back');
       return false;
     }
     this.sites.startOver(site);
-    if (pooled) this.#uploads?.takeAgain(site, pooled);
+    if (pooled && isMember) this.#uploads?.takeAgain(site, pooled, this.#standing);
     return true;
   }
 
@@ -121,20 +165,22 @@ export class Course {
     try {
       return await this.#run();
     } catch (error) {
-      this.stop(error);
+      this.stop(error, error instanceof GoingBack ? 'anew' : 'never');
       await this.#training?.quiet;
       throw error;
     }
   }
 
   async #run(): Promise<ServerResult> {
-    const { plan, timeoutMs, onEvent } = this.#options;
+    const { plan, timeoutMs, orders, onEvent } = this.#options;
     const network = await this.#options.network;
-    const { pooled, start } = this.#uploads ? await this.#beginDetached(this.#uploads) : await this.#beginLive();
+    await orders.mayGoOn();
+    this.sites.throwIfStopped();
+    const begun = this.#uploads ? await this.#beginDetached(this.#uploads) : await this.#beginLive();
+    const { pooled, standing, start } = begun;
     const scope = network.scopes[0] ?? '';
-    const commit = (isEpochEnd: boolean): Promise<void> =>
-      this.#commit(training, epochs, pooled, { scope, isEpochEnd });
-    const training: Training = this.#trainingOf(pooled, network, () => commit(false));
+    const commit = (isEpochEnd: boolean): Promise<void> => this.#commit(training, epochs, begun, { scope, isEpochEnd });
+    const training: Training = this.#trainingOf(begun, network, () => commit(false));
     this.#training = training;
     const evaluator = new Evaluator(training, pooled.counts, scope, this.#store);
     const epochs: Epochs = new Epochs({
@@ -146,9 +192,10 @@ export class Course {
       onEpoch: (record) => onEvent?.({ kind: 'epoch', record }),
     });
     await this.#restore(training, epochs, network, start);
-    const pool = await this.#upload(pooled, start);
+    await this.#giveSegment(training, epochs, begun);
+    const pool = await this.#upload(begun);
     if (pool && !start) await commit(false);
-    await this.#train(training, epochs, pool);
+    await this.#train(training, epochs, pool, begun);
     const { selected, history } = epochs;
     await network.trunk.setState(scope, selected.trunk);
     const test = await evaluator.part('test');
@@ -159,6 +206,7 @@ export class Course {
       test,
       bestEpoch: selected.epoch,
       history,
+      stoppedEarly: standing.epochs < plan.training.epochs,
       trunk: selected.trunk,
       segments,
       standardisation: pooled.moments,
@@ -171,83 +219,118 @@ export class Course {
     };
   }
 
-  /** All sites say what they have, and which commits they hold; the newest that all have is where the study goes on. */
-  async #beginLive(): Promise<{ readonly pooled: Pooled; readonly start: ServerCommit | undefined }> {
-    const { plan, commits, onStart } = this.#options;
-    let start: ServerCommit | undefined;
-    const pooled = await takeCensuses(
-      plan,
-      this.sites,
-      async (found, held) => {
-        this.#tellCounts(found);
-        const schedule = new Schedule(
-          plan,
-          found.counts.map(({ train }) => train),
-        );
-        start = await commits?.newest(
-          (steps) => mayStartAt(plan, schedule, steps) && held.every((own) => own.includes(steps)),
-          (text) => this.#warn(text),
-        );
-        if (start) requireSame(found, pooledIn(start, plan));
-        else await this.#tellOfNone(held);
-        onStart(start);
-        return start?.steps ?? 0;
-      },
-      () => 0,
+  /**
+   * The sites say what they have, and which commits they hold. The study goes on from the newest that all hold who are there and took part
+   * when it was made.
+   */
+  async #beginLive(): Promise<Begun> {
+    const { plan, clock, commits, joinTimeoutMs, away, orders, onStart } = this.#options;
+    const { sites } = this;
+    const there = await gather({ plan, sites, clock, joinTimeoutMs, away, withdrawn: orders.withdrawn });
+    const isStopping = orders.isStopping();
+    const first = atStart(plan, there, isStopping);
+    sites.settle(first.pooled, first.standing.present);
+    const start = await commits?.newest(
+      (commit) =>
+        mayStartAt(plan, scheduleAt(plan, commit), commit.steps) &&
+        [...there].every(([site, { commits: held }]) => commit.present[site] !== true || held.includes(commit.steps)),
+      (text) => this.#warn(text),
     );
-    return { pooled, start };
+    if (!start) await this.#tellOfNone(there);
+    const beginning = start ? atCommit(plan, start, there, isStopping) : first;
+    onStart(start);
+    const begun = await this.#begin(beginning, start);
+    await Promise.all(sites.members.map((site) => sites.tellPooled(site, beginning.pooled, 0, beginning.standing)));
+    return begun;
+  }
+
+  /** From here on it is settled who takes part, and logged before anything is computed. */
+  async #begin({ pooled, standing }: Beginning, start: ServerCommit | undefined): Promise<Begun> {
+    const { plan, logMembers, onEvent } = this.#options;
+    this.#standing = standing;
+    this.sites.settle(pooled, standing.present);
+    const { members } = this.sites;
+    if (members.length < quorumOf(plan)) throw tooFewLeft(plan, members.length);
+    const schedule = scheduleOf(plan, pooled.counts, standing);
+    const of = (isIn: (site: number) => boolean | undefined) => plan.sites.filter((_, site) => isIn(site));
+    const { startStep: step, epochs } = standing;
+    const entry = {
+      step,
+      epoch: this.#uploads ? (start?.history.length ?? 0) : schedule.placeOf(step).epoch,
+      epochs,
+      sites: of((site) => standing.present[site]),
+      entering: of((site) => standing.entering[site]),
+    };
+    if (plan.quorum !== undefined || epochs < plan.training.epochs) await logMembers?.(entry);
+    if (members.length < plan.sites.length || entry.entering.length > 0)
+      onEvent?.({ kind: 'members', ...entry, away: of((site) => !standing.present[site]) });
+    this.#tellCounts(pooled.counts, schedule, epochs);
+    return { pooled, standing, start, schedule };
   }
 
   /** A study that begins at its start although the server has commits loses what was trained. */
-  async #tellOfNone(held: readonly (readonly number[])[]): Promise<void> {
+  async #tellOfNone(there: ReadonlyMap<number, Census>): Promise<void> {
     const { plan, commits } = this.#options;
     const own = (await commits?.list()) ?? [];
     if (own.length === 0) return;
-    const without = plan.sites.filter((_, site) => !held[site]?.some((steps) => own.includes(steps)));
+    const without = [...there].flatMap(([site, { commits: held }]) =>
+      held.some((steps) => own.includes(steps)) ? [] : [plan.sites[site] ?? ''],
+    );
     this.#warn(
       `the server has commits (after step ${own.join(' and ')}), but there is none that all sites have${without.length > 0 ? ` (${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} none of them)` : ''}: the study begins again at its start`,
     );
   }
 
   /** What the sites have is known already where the server has a commit: then no site has to be there. */
-  async #beginDetached(
-    uploads: Uploads,
-  ): Promise<{ readonly pooled: Pooled; readonly start: ServerCommit | undefined }> {
-    const { plan, commits, onStart } = this.#options;
+  async #beginDetached(uploads: Uploads): Promise<Begun> {
+    const { plan, clock, commits, joinTimeoutMs, away, orders, onStart } = this.#options;
+    const { sites } = this;
     const start = await commits?.newest(
       () => true,
       (text) => this.#warn(text),
     );
     onStart(start);
-    if (!start) {
-      const counted = (found: Pooled): number => {
-        this.#tellCounts(found);
-        return 0;
-      };
-      return {
-        pooled: await takeCensuses(plan, this.sites, counted, (site, all) => uploads.chunksHeld(site, all)),
-        start,
-      };
+    const isStopping = orders.isStopping();
+    if (start) {
+      const begun = await this.#begin(detachedAt(plan, start, orders.withdrawn, isStopping), start);
+      for (const site of sites.members) uploads.takeAgain(site, begun.pooled, begun.standing);
+      return begun;
     }
-    const pooled = pooledIn(start, plan);
-    this.#tellCounts(pooled);
-    this.sites.settle(pooled);
-    for (const site of plan.sites.keys()) uploads.takeAgain(site, pooled);
-    return { pooled, start };
+    const there = await gather({ plan, sites, clock, joinTimeoutMs, away, withdrawn: orders.withdrawn });
+    const begun = await this.#begin(atStart(plan, there, isStopping), undefined);
+    const { pooled, standing } = begun;
+    await Promise.all(
+      sites.members.map((site) => sites.tellPooled(site, pooled, uploads.chunksHeld(site, pooled), standing)),
+    );
+    return begun;
   }
 
-  #tellCounts(pooled: Pooled): void {
+  /** The sites that enter get the segment as it stands, and the selected one. */
+  async #giveSegment(training: Training, { selected }: Epochs, { standing }: Begun): Promise<void> {
+    const { plan } = this.#options;
+    const entering = this.sites.members.filter((site) => isGivenSegment(plan, standing, site));
+    if (entering.length === 0) return;
+    const current = (await knownSegment(training, true)) ?? {};
+    await Promise.all(
+      entering.map(async (site) => {
+        await training.sendState(site, current, training.segmentUpdates, true);
+        if (selected.epoch >= 0) await training.sendState(site, selected.segment ?? {}, training.segmentUpdates, false);
+      }),
+    );
+  }
+
+  #tellCounts(counts: readonly SiteCounts[], schedule: Schedule, epochs: number): void {
     const { plan, onEvent } = this.#options;
     onEvent?.({
       kind: 'counts',
-      counts: countsByName(plan, pooled.counts),
-      epochs: plan.training.epochs,
-      stepsPerEpoch: stepsOfEpoch(plan, pooled.counts),
+      counts: countsByName(plan, counts),
+      epochs,
+      stepsPerEpoch: stepsOfEpoch(plan, schedule),
     });
   }
 
-  #trainingOf(pooled: Pooled, { trunk }: Network, commit: () => Promise<void>): Training {
-    const { plan, study, logOrder, onEvent } = this.#options;
+  #trainingOf({ pooled, schedule }: Begun, { trunk }: Network, commit: () => Promise<void>): Training {
+    const { plan, study, orders, logOrder, onEvent } = this.#options;
     const { commits, clock, commitEveryMs = usualCommitEveryMs } = this.#options;
     const [mean, sd] = pooled.moments.at(-1) ?? [0, 1];
     return new Training({
@@ -255,14 +338,12 @@ export class Course {
       study,
       links: this.sites.links,
       trunk,
-      schedule: new Schedule(
-        plan,
-        pooled.counts.map(({ train }) => train),
-      ),
+      schedule,
       counts: pooled.counts,
       classWeights: classWeights(plan.training.classWeights, pooled.classes),
       target: float32([mean, sd]),
-      commitIsDue: () => commits !== undefined && clock.nowMs() - this.#committedMs >= commitEveryMs,
+      commitIsDue: () =>
+        commits !== undefined && (orders.isPausing() || clock.nowMs() - this.#committedMs >= commitEveryMs),
       commit,
       onStep: (report) => {
         this.#trainRecords += report.records;
@@ -297,23 +378,33 @@ export class Course {
   }
 
   /** `detached`: the pool of all sites' activations, once they are uploaded; else undefined. */
-  async #upload(pooled: Pooled, start: ServerCommit | undefined): Promise<Pool | undefined> {
+  async #upload({ pooled, standing, start }: Begun): Promise<Pool | undefined> {
     const { plan, onEvent } = this.#options;
     if (!this.#uploads || !this.#store) return undefined;
-    if (!start)
-      await this.#uploads.takeAll(pooled, (site) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' }));
-    return trainingPool(plan, pooled.counts, this.#store);
+    const told = (site: number) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' });
+    if (!start) await this.#uploads.takeAll(pooled, standing, told);
+    return trainingPool(plan, pooled.counts, this.sites.members, this.#store);
   }
 
-  async #train(training: Training, epochs: Epochs, pool: Pool | undefined): Promise<void> {
-    const { plan, study, clock, signal } = this.#options;
-    const stepsPerEpoch = stepsOfEpoch(plan, training.options.counts);
-    for (let epoch = epochs.history.length; epoch < plan.training.epochs; epoch++) {
+  async #train(
+    training: Training,
+    epochs: Epochs,
+    pool: Pool | undefined,
+    { schedule, standing }: Begun,
+  ): Promise<void> {
+    const { plan, study, clock } = this.#options;
+    const check = () => this.sites.throwIfStopped();
+    const stepsPerEpoch = stepsOfEpoch(plan, schedule);
+    const before = (epoch: number): number => standing.base.steps + (epoch - standing.base.epoch) * stepsPerEpoch;
+    for (let epoch = epochs.history.length; epoch < standing.epochs; epoch++) {
       const since = clock.nowMs();
       const waitedAtStart = this.sites.waitedMs;
-      const firstStep = Math.max(0, training.steps - epoch * stepsPerEpoch);
-      if (pool) await trainPoolEpoch(training, study, pool, { epoch, firstStep, signal });
+      const stepsBefore = before(epoch);
+      const firstStep = Math.max(0, training.steps - stepsBefore);
+      const totalSteps = before(plan.training.epochs);
+      if (pool) await trainPoolEpoch(training, study, pool, { epoch, firstStep, stepsBefore, totalSteps, check });
       else await trainEpoch(training, epoch, firstStep);
+      training.passTo(before(epoch + 1));
       this.#trainMs += clock.nowMs() - since;
       this.#waitedMs += this.sites.waitedMs - waitedAtStart;
       await epochs.end(epoch);
@@ -324,10 +415,10 @@ export class Course {
   async #commit(
     training: Training,
     epochs: Epochs,
-    pooled: Pooled,
+    { pooled, standing, schedule }: Begun,
     about: { readonly scope: string; readonly isEpochEnd: boolean },
   ): Promise<void> {
-    const { commits, engine, clock, onEvent } = this.#options;
+    const { plan, commits, engine, clock, orders, onEvent } = this.#options;
     if (!commits) return;
     const { selected, history } = epochs;
     const { steps, updates, passedUpdates } = training;
@@ -340,11 +431,21 @@ export class Course {
       passedUpdates,
       loss: this.#loss.state,
       figures: this.#figures(),
+      present: standing.present,
+      base: standing.base,
       tensors: await commitTensors(training, epochs, pooled, about),
     });
     this.#committed = steps;
     this.#committedMs = clock.nowMs();
     onEvent?.({ kind: 'commit', step: steps });
+    if (history.length >= standing.epochs) return;
+    if (orders.isPausing()) throw new GoingBack('the study was paused');
+    // One whose records are not counted yet changes the steps of the epochs: it enters between two.
+    const enters = (site: number) => about.isEpochEnd || (schedule.counts[site] as number) > 0;
+    const [site] = this.#uploads
+      ? []
+      : [...plan.sites.keys()].filter((one) => this.sites.isAtTheDoor(one) && enters(one));
+    if (site !== undefined) throw new GoingBack(`site ${plan.sites[site] ?? ''} enters`);
   }
 
   #figures(): Figures {
@@ -368,17 +469,4 @@ export class Course {
 
 function countsByName(plan: Plan, counts: readonly SiteCounts[]): Readonly<Record<string, SiteCounts>> {
   return Object.fromEntries(plan.sites.map((site, index) => [site, counts[index] as SiteCounts]));
-}
-
-/** Throws DataError unless the sites have the records with which the study began. */
-function requireSame(found: Pooled, before: Pooled): void {
-  const same = (['counts', 'classes', 'sums'] as const).every((name) => {
-    const [now, then] = [bytesOf(found.tensors[name]), bytesOf(before.tensors[name])];
-    return now.length === then.length && now.every((byte, index) => byte === then[index]);
-  });
-  if (!same)
-    throw new DataError(
-      'bad-data',
-      'the records of the sites are not those with which this study began: a study goes on with the same records only',
-    );
 }

@@ -39,14 +39,29 @@ export class Pool {
   }
 }
 
-/** The training pool of all sites. */
-export function trainingPool(plan: Plan, counts: readonly SiteCounts[], store: ActivationStore): Pool {
-  const sections = counts.flatMap((own, site) =>
-    uploadSections(plan, site, own)
+/** The training pool of the sites that take part. */
+export function trainingPool(
+  plan: Plan,
+  counts: readonly SiteCounts[],
+  members: readonly number[],
+  store: ActivationStore,
+): Pool {
+  const sections = members.flatMap((site) =>
+    uploadSections(plan, site, counts[site] as SiteCounts)
       .filter(({ key }) => key.part === 'train')
       .map(({ key }) => key),
   );
   return new Pool(store, sections);
+}
+
+interface PoolEpoch {
+  readonly epoch: number;
+  readonly firstStep: number;
+  /** Server steps before the epoch, and of the whole study. */
+  readonly stepsBefore: number;
+  readonly totalSteps: number;
+  /** Throws when the study is not to go on. */
+  readonly check: () => void;
 }
 
 /** One epoch of the server alone: the pool shuffled anew, a step on each batch. The epoch's steps before `firstStep` are done. */
@@ -54,7 +69,7 @@ export async function trainPoolEpoch(
   training: Training,
   study: CompiledStudy,
   pool: Pool,
-  { epoch, firstStep, signal }: { readonly epoch: number; readonly firstStep: number; readonly signal: AbortSignal },
+  { epoch, firstStep, stepsBefore, totalSteps, check }: PoolEpoch,
 ): Promise<void> {
   const { plan, trunk, commitIsDue, commit } = training.options;
   const steps = stepCount(pool.size, plan.training.batch);
@@ -71,18 +86,18 @@ export async function trainPoolEpoch(
   let next = pool.take(rowsOfStep(firstStep));
   for (let step = firstStep; step < steps; step++) {
     const { cut, labels } = await next;
-    signal.throwIfAborted();
+    check();
     if (step + 1 < steps) {
       next = pool.take(rowsOfStep(step + 1));
       next.catch(() => undefined); // The next turn of the loop sees it.
     }
     const records = labels.length;
-    const serverStep = epoch * steps + step;
+    const serverStep = stepsBefore + step;
     const trunkStep = trunk.begin('', {
       target: training.options.target,
       hyper: hyperOf(plan.training, {
         step: serverStep,
-        totalSteps: steps * plan.training.epochs,
+        totalSteps,
         update: serverStep + 1,
         scale: 1,
       }),

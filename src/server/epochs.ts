@@ -55,7 +55,7 @@ export class Epochs {
   /** Ends an epoch at the server and at the sites. */
   async end(epoch: number): Promise<void> {
     const { training, evaluator, scope, loss, onEpoch } = this.#options;
-    const { plan, links, trunk } = training.options;
+    const { plan, schedule, trunk } = training.options;
     const val = await evaluator.part('val');
     const selected = this.#history[this.#selected.epoch];
     const best = plan.training.select === 'last' || !selected || selects(val, selected.val);
@@ -70,7 +70,7 @@ export class Epochs {
     this.#history.push(record);
     if (plan.choices.when !== 'detached') {
       const scalars = [best ? 1 : 0, val?.overall.loss ?? 0];
-      await Promise.all(links.map((link) => link.send('verdict', { scalars })));
+      await Promise.all(schedule.members.map((site) => training.link(site).send('verdict', { scalars })));
     }
     onEpoch(record);
     await this.#options.commit();

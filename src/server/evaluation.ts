@@ -31,7 +31,7 @@ import type { Training } from './training.ts';
 /** The figures of one part. */
 export interface PartMetrics {
   readonly overall: Metrics;
-  /** By site; null for a site that reports nothing because it has too few records of a class. */
+  /** By site, of those that took part; null for a site that reports nothing because it has too few records of a class. */
   readonly sites: Readonly<Record<string, Metrics | null>>;
   /** With the labels at the sites: the mean weighted training loss that they reported; else null. */
   readonly trainLoss: number | null;
@@ -70,10 +70,11 @@ export class Evaluator {
 
   /** The figures of a part; null when no site has a record of it. */
   async part(part: PartName): Promise<PartMetrics | null> {
-    const { plan, links } = this.#training.options;
+    const { plan, schedule } = this.#training.options;
     if (plan.choices.labels === 'site') return this.#fromReports(part);
+    const store = this.#store;
     const sites = await Promise.all(
-      links.map((_, site) => (this.#store ? this.#fromStore(this.#store, site, part) : this.#fromSite(site, part))),
+      schedule.members.map((site) => (store ? this.#fromStore(store, site, part) : this.#fromSite(site, part))),
     );
     return this.#together(sites);
   }
@@ -123,7 +124,7 @@ export class Evaluator {
   }
 
   #together(sites: readonly Outputs[]): PartMetrics | null {
-    const { plan, classWeights } = this.#training.options;
+    const { classWeights } = this.#training.options;
     const records = sites.reduce((sum, { labels }) => sum + labels.length, 0);
     if (records === 0) return null;
     const all = this.#room(records);
@@ -145,17 +146,19 @@ export class Evaluator {
       metricsOf(this.#meaning, { outputs: values, labels, groups, classWeights });
     return {
       overall: figures(all),
-      sites: Object.fromEntries(plan.sites.map((name, site) => [name, figures(sites[site] as Outputs)])),
+      sites: this.#bySite((index) => figures(sites[index] as Outputs)),
       trainLoss: null,
     };
   }
 
   /** With the labels at the sites: the trunk's outputs go down, each site's report comes up. */
   async #fromReports(part: PartName): Promise<PartMetrics | null> {
-    const { plan, links, trunk } = this.#training.options;
+    const { plan, schedule, trunk } = this.#training.options;
+    const { members } = schedule;
     const rows = evaluationRows(plan);
     const reports = await Promise.all(
-      links.map(async (link, site) => {
+      members.map(async (site) => {
+        const link = this.#training.link(site);
         const records = this.#counts[site]?.[part] ?? 0;
         for (let from = 0; from < records; from += rows) {
           const { message } = await link.receive('activations');
@@ -167,7 +170,7 @@ export class Evaluator {
         return this.#figuresOf(readReport(message, records, this.#counts[site]?.train ?? 0));
       }),
     );
-    if (this.#counts.every((counts) => counts[part] === 0)) return null;
+    if (members.every((site) => this.#counts[site]?.[part] === 0)) return null;
     const told = reports.filter((report) => report.metrics !== null);
     const trainRecords = reports.reduce((sum, { statistics }) => sum + (statistics.trainRecords ?? 0), 0);
     const trainLoss = reports.reduce((sum, { statistics }) => sum + (statistics.trainLossSum ?? 0), 0);
@@ -187,9 +190,15 @@ export class Evaluator {
           );
     return {
       overall,
-      sites: Object.fromEntries(plan.sites.map((name, site) => [name, reports[site]?.metrics ?? null])),
+      sites: this.#bySite((index) => reports[index]?.metrics ?? null),
       trainLoss: trainRecords > 0 && part === partNames[1] ? trainLoss / trainRecords : null,
     };
+  }
+
+  /** By name, of the sites that take part; `of` is given each one's place among them. */
+  #bySite<T>(of: (index: number) => T): Readonly<Record<string, T>> {
+    const { plan, schedule } = this.#training.options;
+    return Object.fromEntries(schedule.members.map((site, index) => [plan.sites[site] ?? '', of(index)]));
   }
 
   #figuresOf({ statistics, confusion, histograms }: Report) {

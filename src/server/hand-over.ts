@@ -40,7 +40,7 @@ export async function handOver({ sites, training, selected, timeoutMs, uploads }
     await link.drain(Math.min(farewellMs, timeoutMs));
   };
   await Promise.all(
-    plan.sites.map((_, site) => (uploads ? whileThere(sites, uploads, site, handOverTo) : handOverTo(site))),
+    sites.members.map((site) => (uploads ? whileThere(sites, uploads, site, handOverTo) : handOverTo(site))),
   );
   return segments;
 }

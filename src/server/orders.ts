@@ -27,6 +27,7 @@ export async function trainEpoch(training: Training, epoch: number, firstStep: n
 /** One step on all sites' batches together. */
 async function unionEpoch(training: Training, epoch: number, firstStep: number): Promise<void> {
   const { plan, schedule, links, commitIsDue, commit } = training.options;
+  const { members } = schedule;
   const batches = links.map((_, site) => new Map(schedule.batches(site, epoch).map((batch) => [batch.step, batch])));
   const totalSteps = schedule.scheduledSteps('server');
   const { segments } = plan.choices;
@@ -36,12 +37,16 @@ async function unionEpoch(training: Training, epoch: number, firstStep: number):
     if (toStep <= firstStep) continue;
     let commits = false;
     for (const { kind, step } of windowed(Math.max(fromStep, firstStep), toStep, window, lag)) {
-      const sites = links.map((_, site) => site).filter((site) => batches[site]?.has(step));
+      const sites = members.filter((site) => batches[site]?.has(step));
+      if (sites.length === 0) {
+        if (kind === 'backward') training.passTo(schedule.stepsBefore(epoch) + step + 1);
+        continue;
+      }
       const own = sites.map((site) => ({ site, batch: batches[site]?.get(step) as Batch }));
       // A site that sits the step out would not hear of a commit after it; at a round's end averages are to come.
       if (kind === 'backward')
-        commits = commitsWithin(plan) && sites.length === links.length && step + 1 < toStep && commitIsDue();
-      const place = { epoch, step: epoch * schedule.serverSteps + step, totalSteps, commits };
+        commits = commitsWithin(plan) && sites.length === members.length && step + 1 < toStep && commitIsDue();
+      const place = { epoch, step: schedule.stepsBefore(epoch) + step, totalSteps, commits };
       if (kind === 'backward') await training.step('', own, place);
       if (kind === 'update' && segments === 'mirrored') await training.mirrorStep(sites, place);
       if (kind === 'update' && commits) await commit();
@@ -61,7 +66,7 @@ async function turnsEpoch(training: Training, epoch: number): Promise<void> {
     if (plan.choices.segments === 'relay' && index > 0) await training.sendSegment(turn.site);
     const batches = schedule.batches(turn.site, epoch).slice(turn.fromStep, turn.toStep);
     for (const [offset, batch] of batches.entries()) {
-      const step = epoch * schedule.serverSteps + turn.serverStep + offset;
+      const step = schedule.stepsBefore(epoch) + turn.serverStep + offset;
       await training.step('', [{ site: turn.site, batch }], { epoch, step, totalSteps });
     }
     if (plan.choices.segments === 'relay') {
@@ -84,9 +89,9 @@ async function arrivalEpoch(training: Training, epoch: number): Promise<void> {
   const buffered = plan.choices.when === 'buffered';
   const queue = new BatchQueue(training, epoch, buffered);
   const totalSteps = schedule.scheduledSteps('server');
-  for (let done = 0; done < schedule.serverSteps; done++) {
+  for (let done = 0; done < schedule.madeSteps; done++) {
     const { site, batch, waitedSteps } = await queue.next();
-    const step = epoch * schedule.serverSteps + done;
+    const step = schedule.stepsBefore(epoch) + done;
     await logOrder({ epoch, site, step });
     const staleness = { waitedSteps, updatesBehind: Math.min(batch.index, windowOf(plan) - 1) };
     const deliver = (delivered: Promise<void>) => queue.deliver(delivered);
@@ -103,7 +108,7 @@ async function averagedEpoch(training: Training, epoch: number): Promise<void> {
   const scopes = links.map((_, site) => replicaScope(site));
   for (let round = 0; round < schedule.averagedRounds; round++) {
     await training.sideBySide(
-      links.map(async (_, site) => {
+      schedule.members.map(async (site) => {
         const all = schedule.batches(site, epoch);
         const length = plan.training.roundSteps ?? all.length;
         const totalSteps = schedule.scheduledSteps(site);

@@ -51,6 +51,12 @@ export interface SiteLinkOptions {
   readonly joinTimeoutMs: number | undefined;
   /** How long the study waits for a site that is connected, has all that it needs, and says nothing. */
   readonly silenceTimeoutMs: number;
+  /** How long the study waits for the site, lost or silent, before it goes on without it; undefined while it cannot. */
+  readonly stragglerMs: () => number | undefined;
+  /** Makes the error that tells the study to. */
+  readonly straggles: (what: string) => Error;
+  /** Told whenever the site is there or gone, or has said something. */
+  readonly onChange: () => void;
   /** Whether a commit was written from which what was trained can be had. */
   readonly hasCommit: () => boolean;
   /** Messages that a site may be ahead of the trainer by; more stay unread in the transport. */
@@ -119,6 +125,11 @@ export class ServerSiteLink {
     return (this.#lostSince ?? this.#bornMs) + returnMs - this.#options.clock.nowMs();
   }
 
+  /** Whoever waits for the site looks again whether it may wait on. */
+  wake(): void {
+    this.#changes.tell();
+  }
+
   get position(): number {
     return this.#session.position;
   }
@@ -163,7 +174,7 @@ export class ServerSiteLink {
     this.#quietSince = this.#options.clock.nowMs();
     this.#greeting = this.#putAll(connection, [sign(welcome(planHash, this.#session.position)), ...again]);
     onState('connected', connection.remote, '');
-    this.#changes.tell();
+    this.#changed();
     try {
       await Promise.all([this.#greeting, this.#read(connection)]);
       this.#release(connection, 'the site closed it');
@@ -201,6 +212,20 @@ export class ServerSiteLink {
     return received;
   }
 
+  /** The oldest message that nobody has taken, if it is of that kind. */
+  peek(kind: MessageKind): Message | undefined {
+    const { line, message: oldest } = this.#inbox[0] ?? {};
+    return line?.kind === kind ? oldest : undefined;
+  }
+
+  /** Takes it. */
+  take(kind: MessageKind): Message | undefined {
+    const oldest = this.peek(kind);
+    if (oldest) this.#inbox.shift();
+    if (oldest) this.#changes.tell();
+    return oldest;
+  }
+
   /** Where in the inbox the next message of that kind is: the first there, or among messages with a place the first of the kind. */
   #placeOf(kind: MessageKind): number | undefined {
     const place = this.#inbox.findIndex(({ line }) => line.kind === kind || line.place === undefined);
@@ -218,8 +243,8 @@ export class ServerSiteLink {
   }
 
   /** Resolves when there are so many messages to take. Throws as `receive` does. */
-  awaitMessages(count: number): Promise<void> {
-    return this.#until(() => this.#inbox.length >= count, 'next message');
+  awaitMessages(count: number, what = 'next message'): Promise<void> {
+    return this.#until(() => this.#inbox.length >= count, what);
   }
 
   /**
@@ -283,7 +308,12 @@ export class ServerSiteLink {
     this.#connection = undefined;
     this.#lostSince = this.#options.clock.nowMs();
     this.#lostWhy = why;
+    this.#changed();
+  }
+
+  #changed(): void {
     this.#changes.tell();
+    this.#options.onChange();
   }
 
   async #putAll(connection: Connection, messages: readonly Message[]): Promise<void> {
@@ -326,7 +356,7 @@ export class ServerSiteLink {
       this.#quietSince = this.#options.clock.nowMs();
       // An `acknowledge` is for the session only, which may forget what has arrived; the trainer never sees one.
       if (line.kind !== 'acknowledge') this.#inbox.push({ message: received, line, arrival: arrivals++ });
-      this.#changes.tell();
+      this.#changed();
     }
   }
 
@@ -348,6 +378,13 @@ export class ServerSiteLink {
       if (ready()) return;
       signal.throwIfAborted();
       const connection = this.#connection;
+      const stragglerMs = mayLeave ? undefined : this.#options.stragglerMs();
+      if (stragglerMs !== undefined) {
+        const leftMs = this.#owesSince(since) + stragglerMs - clock.nowMs();
+        if (leftMs <= 0) throw this.#options.straggles(what);
+        await this.#changes.nextWithin(leftMs);
+        continue;
+      }
       if (connection) {
         const silenceLeftMs = this.#silenceLeftMs(since);
         if (silenceLeftMs > 0) await this.#changes.nextWithin(silenceLeftMs);
@@ -397,8 +434,13 @@ export class ServerSiteLink {
    */
   #silenceLeftMs(since: number): number {
     const { clock, silenceTimeoutMs } = this.#options;
-    if (this.#session.expected?.direction !== 'up') return silenceTimeoutMs;
-    return Math.max(since, this.#quietSince) + silenceTimeoutMs - clock.nowMs();
+    return this.#owesSince(since) + silenceTimeoutMs - clock.nowMs();
+  }
+
+  /** From when on the site has owed what somebody has waited for since `since`: it is lost, or was told all that it needs. */
+  #owesSince(since: number): number {
+    if (!this.#connection) return Math.max(since, this.#lostSince ?? this.#bornMs);
+    return this.#session.expected?.direction === 'up' ? Math.max(since, this.#quietSince) : this.#options.clock.nowMs();
   }
 
   /** A silent site loses its connection, and may come back. Throws TimeoutError when it did and is silent again. */

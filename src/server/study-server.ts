@@ -1,20 +1,23 @@
 // One study at the server, from the first hello to the last byte: who may connect, and the study's course, which begins again from a commit
 // when a site's process was started again.
 
-import { assert, type Clock, SeptumError, TimeoutError, TransportError } from '../base/index.ts';
+import { assert, type Clock, ProtocolError, TimeoutError, TransportError } from '../base/index.ts';
 import type { Engine } from '../engine/index.ts';
-import { type Plan, planHash, type SiteCounts } from '../protocol/index.ts';
+import { type Plan, planHash, quorumOf, type SiteCounts } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
 import type { ActivationStore, CommitStore } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Listener } from '../transport/index.ts';
 import { admit, goingBack } from './admission.ts';
+import { Changes } from './changes.ts';
 import { ServerCommits } from './commits.ts';
-import { Course, type Network } from './course.ts';
+import { Course, type Network, type Orders } from './course.ts';
 import type { EpochRecord } from './epochs.ts';
 import type { PartMetrics } from './evaluation.ts';
 import type { Gate } from './gate.ts';
+import { GoingBack } from './going-back.ts';
 import { replicaScope } from './orders.ts';
+import type { ServerSiteLink } from './site-link.ts';
 import { hasCopy, type StepReport } from './training.ts';
 import { TrunkRunner } from './trunk-runner.ts';
 
@@ -45,11 +48,28 @@ export interface ServerOptions {
     readonly site: number;
     readonly step: number;
   }) => Promise<void>;
+  /** Before a study with a quorum, or one that was stopped, goes on, who takes part from that step on is written to a log. */
+  readonly logMembers?: (entry: MembersEntry) => Promise<void>;
+  /** Sites that have withdrawn from the study before. */
+  readonly withdrawn?: readonly string[];
+  /** Whether the study is paused as it begins. */
+  readonly paused?: boolean;
   /** Where the server keeps its half of the study's state, and goes on from. Without it a study that has to go back begins again. */
   readonly commits?: CommitStore | undefined;
   /** How long after a commit another is written within an epoch, where the mode has such (`commitsWithin`, and `detached`). Default: a minute. */
   readonly commitEveryMs?: number | undefined;
   readonly onEvent?: (event: ServerEvent) => void;
+}
+
+/** Who takes part in a study after so many server steps. */
+export interface MembersEntry {
+  readonly step: number;
+  /** The epoch that is to be trained next, and after how many the study ends. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** The sites that take part, and those among them that do so anew. */
+  readonly sites: readonly string[];
+  readonly entering: readonly string[];
 }
 
 export type ServerEvent =
@@ -83,6 +103,13 @@ export type ServerEvent =
       readonly reason: string;
       readonly history: readonly EpochRecord[];
     }
+  /** Not all sites take part from here on, or some do so anew. */
+  | ({ readonly kind: 'members'; readonly away: readonly string[] } & MembersEntry)
+  /** The study stands still after so many server steps, and goes on. */
+  | { readonly kind: 'paused'; readonly step: number }
+  | { readonly kind: 'going-on' }
+  /** A site takes no part any more. */
+  | { readonly kind: 'withdrawn'; readonly site: string }
   | { readonly kind: 'warning'; readonly text: string };
 
 /** What the server has at the end. */
@@ -92,6 +119,8 @@ export interface ServerResult {
   readonly test: PartMetrics | null;
   readonly bestEpoch: number;
   readonly history: readonly EpochRecord[];
+  /** Whether the study lead stopped it before its last epoch. */
+  readonly stoppedEarly: boolean;
   /** The selected trunk's parameters and statistics by tensor name. */
   readonly trunk: Readonly<Record<string, Tensor>>;
   /** The selected segment (and head) by site name, or under '' where there is one for all; absent where only the sites know it. */
@@ -114,13 +143,6 @@ const silenceMsLeast = 600_000;
 /** How often a study may go back without a commit in between. */
 const goingBackMost = 20;
 
-/** What ends a course whose study goes on from a commit. */
-class GoingBack extends SeptumError {
-  constructor(reason: string) {
-    super('going-back', reason);
-  }
-}
-
 export class StudyServer {
   readonly #options: ServerOptions;
   readonly #commits: ServerCommits | undefined;
@@ -129,12 +151,56 @@ export class StudyServer {
   /** Undefined while the study goes back. */
   #course: Course | undefined;
   #traffic = { bytesUp: 0, bytesDown: 0 };
+  readonly #withdrawn: Set<number>;
+  /** While the study is paused: who waits for its end. */
+  #pause: Changes | undefined;
+  #isStopping = false;
+  /** Whether it was told that the study stands still. */
+  #isStill = false;
 
   constructor(options: ServerOptions) {
-    const { plan, activations, commits } = options;
+    const { plan, activations, commits, withdrawn = [], paused = false } = options;
     assert(activations || plan.choices.when !== 'detached', 'detached comes with a store of activations');
     this.#options = options;
     this.#commits = commits && new ServerCommits(commits, plan);
+    this.#withdrawn = new Set([...plan.sites.keys()].filter((site) => withdrawn.includes(plan.sites[site] ?? '')));
+    if (paused) this.pause();
+  }
+
+  /** The study stands still after its next commit, which it makes as soon as it can, until `resume` or `stopEarly`. The sites wait. */
+  pause(): void {
+    this.#pause ??= new Changes(this.#options.clock);
+  }
+
+  /** The study goes on. */
+  resume(): void {
+    const pause = this.#pause;
+    this.#pause = undefined;
+    pause?.tell();
+  }
+
+  /** The study goes back to its newest commit and ends there, with the best model of the epochs that are complete; of the first one if none is yet. */
+  stopEarly(): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#goBack('the study is stopped');
+    this.resume();
+  }
+
+  /**
+   * A site takes part no more: what it uploaded is deleted, and the study goes on from the newest commit without it, or ends if too few
+   * are left.
+   */
+  withdraw(site: number): void {
+    const { plan, onEvent } = this.#options;
+    const name = plan.sites[site];
+    if (name === undefined || this.#withdrawn.has(site)) return;
+    const tookPart = this.#course?.sites.isMember(site) ?? true;
+    this.#withdrawn.add(site);
+    onEvent?.({ kind: 'withdrawn', site: name });
+    if (tookPart) this.#goBack(`site ${name} has withdrawn`);
+    else this.#course?.sites.link(site).stop(hasWithdrawn(name), hasWithdrawn(name), 'never');
+    this.#pause?.tell();
   }
 
   /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
@@ -147,7 +213,7 @@ export class StudyServer {
     const admission = admit(listener, {
       plan,
       planHash: planHash(plan),
-      link: (site) => this.#course?.sites.link(site),
+      link: (site) => this.#link(site),
       gate,
       clock,
       signal: this.#ended.signal,
@@ -177,19 +243,65 @@ export class StudyServer {
 
   #stop(reason: unknown): void {
     this.#ended.abort(reason);
+    this.#pause?.tell();
     this.#course?.stop(reason);
   }
 
   /** A site process that was started again. Throws ProtocolError when the study has to go back for it, which it then does, or is at its end. */
   #restart(site: number): void {
-    const course = this.#course;
-    if (course?.restart(site)) return;
-    if (course) {
-      course.stop(new GoingBack(`site ${this.#options.plan.sites[site] ?? ''} was started again`), 'anew');
-      this.#traffic = course.traffic;
-      this.#course = undefined;
-    }
+    if (this.#course?.restart(site)) return;
+    this.#goBack(`site ${this.#options.plan.sites[site] ?? ''} was started again`);
     throw goingBack();
+  }
+
+  /** Ends the course, unless the study goes back already, or is at its end and sites have left. */
+  #goBack(reason: string): void {
+    const course = this.#course;
+    if (!course || course.isOver) return;
+    course.stop(new GoingBack(reason), 'anew');
+    this.#leave(course);
+    this.#pause?.tell();
+  }
+
+  #leave(course: Course): void {
+    if (this.#course !== course) return;
+    this.#traffic = course.traffic;
+    this.#course = undefined;
+  }
+
+  /** A site's link; undefined while the study goes back to a commit. Throws ProtocolError for one that has withdrawn. */
+  #link(site: number): ServerSiteLink | undefined {
+    if (this.#withdrawn.has(site)) throw hasWithdrawn(this.#options.plan.sites[site] ?? '');
+    return this.#course?.sites.link(site);
+  }
+
+  get #orders(): Orders {
+    return {
+      mayGoOn: () => this.#mayGoOn(),
+      isPausing: () => this.#pause !== undefined,
+      isStopping: () => this.#isStopping,
+      withdrawn: (site) => this.#withdrawn.has(site),
+    };
+  }
+
+  async #mayGoOn(): Promise<void> {
+    const { signal, onEvent, plan } = this.#options;
+    if (!this.#pause) return;
+    const course = this.#course;
+    if (!this.#isStill) onEvent?.({ kind: 'paused', step: (await this.#commits?.list())?.at(-1) ?? 0 });
+    this.#isStill = true;
+    // Too few that are left end the study, and nobody waits for that.
+    const isEnough = () => plan.sites.length - this.#withdrawn.size >= quorumOf(plan);
+    while (this.#pause && this.#course === course && !signal.aborted && isEnough()) await this.#pause.next();
+    if (this.#pause) return;
+    this.#isStill = false;
+    onEvent?.({ kind: 'going-on' });
+  }
+
+  /** Deletes what sites uploaded that have withdrawn. */
+  async #forget(): Promise<void> {
+    const { plan, activations } = this.#options;
+    for (const site of this.#withdrawn) await activations?.remove(plan.sites[site] ?? '');
   }
 
   /** From the start or the newest commit to the end, and back to a commit as often as need be. */
@@ -198,7 +310,7 @@ export class StudyServer {
     const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = this.#options;
     const network = this.#network();
     network.catch(() => undefined); // The course sees it.
-    let back: { readonly reason: string; readonly steps: number } | undefined;
+    let back: { readonly reason: string; readonly steps: number; readonly straggler: number | undefined } | undefined;
     for (let times = 0; ; times++) {
       const before = back;
       const course = new Course({
@@ -208,6 +320,8 @@ export class StudyServer {
         joinTimeoutMs: before ? timeoutMs : joinTimeoutMs,
         silenceTimeoutMs,
         traffic: this.#traffic,
+        away: new Set(before?.straggler === undefined ? [] : [before.straggler]),
+        orders: this.#orders,
         onStart: (start) => {
           const { steps: step = 0, history = [] } = start ?? {};
           if (start || before)
@@ -222,16 +336,18 @@ export class StudyServer {
       });
       this.#course = course;
       signal.throwIfAborted();
+      await this.#forget();
       try {
         return await course.run();
       } catch (error) {
         if (!(error instanceof GoingBack)) throw error;
+        this.#leave(course);
         if (course.isFurther) times = 0;
         if (times === goingBackMost)
           throw new TimeoutError(
             `the study of ${plan.sites.length} sites went back ${goingBackMost} times without getting to another commit; the last time because ${error.message}`,
           );
-        back = { reason: error.message, steps: course.steps };
+        back = { reason: error.message, steps: course.steps, straggler: error.straggler };
       }
     }
   }
@@ -247,4 +363,9 @@ export class StudyServer {
     });
     return { trunk, scopes, start };
   }
+}
+
+/** What a site is told that comes although it has withdrawn. */
+function hasWithdrawn(site: string): ProtocolError {
+  return new ProtocolError('withdrawn', `site ${site} has withdrawn from the study`);
 }

@@ -16,9 +16,13 @@ import {
   Session,
   type SiteCounts,
   siteScript,
+  type Standing,
+  standingValues,
   unknownFacts,
 } from '../protocol/index.ts';
 import type { Tensor } from '../tensor/index.ts';
+import { Changes } from './changes.ts';
+import { GoingBack } from './going-back.ts';
 import { ServerSiteLink, type SiteLinkOptions } from './site-link.ts';
 
 /** What the sites' censuses make together. */
@@ -43,19 +47,30 @@ export interface StudySitesOptions {
   readonly joinTimeoutMs: number | undefined;
   readonly silenceTimeoutMs: number;
   readonly hasCommit: () => boolean;
+  /** Whether the site is one of the study's no longer. */
+  readonly withdrawn: (site: number) => boolean;
   readonly onState: (site: string, ...what: Parameters<SiteLinkOptions['onState']>) => void;
 }
 
 export class StudySites {
   readonly links: readonly ServerSiteLink[];
+  /** A site is there or gone, or has said something. */
+  readonly changes: Changes;
   readonly #plan: Plan;
   readonly #facts: ScriptFacts[];
   readonly #restarts: number[] = [];
   #pooled: Pooled | undefined;
+  #stopped: { readonly reason: unknown } | undefined;
+  /** By site: whether it takes part; until that is known all do. */
+  #present: readonly boolean[];
+  readonly #withdrawn: (site: number) => boolean;
 
-  constructor({ plan, onState, ...options }: StudySitesOptions) {
+  constructor({ plan, onState, withdrawn, ...options }: StudySitesOptions) {
     this.#plan = plan;
-    this.#facts = plan.sites.map(unknownFacts);
+    this.#withdrawn = withdrawn;
+    this.changes = new Changes(options.clock);
+    this.#present = plan.sites.map(() => true);
+    this.#facts = plan.sites.map(() => unknownFacts(plan));
     const hash = planHash(plan);
     this.links = plan.sites.map(
       (site, index) =>
@@ -65,7 +80,14 @@ export class StudySites {
           planHash: hash,
           inboxMost: messagesAhead(plan),
           inspect: (message) => this.#inspect(index, message),
-          onState: (...what) => onState(site, ...what),
+          stragglerMs: () => (this.#canDoWithout(index) ? plan.stragglerTimeoutMs : undefined),
+          straggles: (what) => new GoingBack(`site ${site} is away or silent: no ${what} for so long`, index),
+          onChange: () => this.changes.tell(),
+          onState: (state, ...what) => {
+            onState(site, state, ...what);
+            // Whether the study can do without another site may depend on this one.
+            if (state === 'connected' && plan.quorum !== undefined) for (const link of this.links) link.wake();
+          },
         }),
     );
   }
@@ -80,15 +102,43 @@ export class StudySites {
   }
 
   /** From here on the sites' counts are fixed, and a site that starts over starts over after this. */
-  settle(pooled: Pooled): void {
+  settle(pooled: Pooled, present: readonly boolean[]): void {
     this.#pooled = pooled;
+    this.#present = present;
     this.#restarts.length = 0;
   }
 
-  /** Tells a site what all censuses make together, how many chunks of its upload the server holds, and where the study goes on. */
-  async tellPooled(site: number, { counts, tensors }: Pooled, chunksHeld: number, startStep: number): Promise<void> {
-    Object.assign(this.#facts[site] as ScriptFacts, { counts, chunksHeld, startStep });
-    await this.link(site).send('pooled', { tensors, scalars: [chunksHeld, startStep] });
+  /** Whether a site takes part. */
+  isMember(site: number): boolean {
+    return this.#present[site] === true && !this.#withdrawn(site);
+  }
+
+  /** The sites that do. */
+  get members(): readonly number[] {
+    return [...this.links.keys()].filter((site) => this.isMember(site));
+  }
+
+  /** A site is there that does not take part, and has said what it has. */
+  isAtTheDoor(site: number): boolean {
+    return !this.isMember(site) && !this.#withdrawn(site) && this.isReady(site);
+  }
+
+  /** Whether a site is there and has sent its census, which nobody has taken. */
+  isReady(site: number): boolean {
+    return this.link(site).connected && this.link(site).peek('census') !== undefined;
+  }
+
+  /** Whether those that are there are a quorum without this site. */
+  #canDoWithout(site: number): boolean {
+    if (this.#plan.quorum === undefined || !this.isMember(site)) return false;
+    return this.members.filter((other) => other !== site && this.link(other).connected).length >= this.#plan.quorum;
+  }
+
+  /** Tells a site what all censuses make together, how many chunks of its upload the server holds, and where the study stands. */
+  async tellPooled(site: number, { counts, tensors }: Pooled, chunksHeld: number, standing: Standing): Promise<void> {
+    Object.assign(this.#facts[site] as ScriptFacts, { counts, chunksHeld, standing });
+    const { members, scalars } = standingValues(standing, chunksHeld);
+    await this.link(site).send('pooled', { tensors: { ...tensors, members }, scalars });
   }
 
   /** How often a site has started over: at all, or once the counts are settled since then. */
@@ -98,7 +148,7 @@ export class StudySites {
 
   /** Begins a site's script anew, for a process that was started again. */
   startOver(site: number): void {
-    this.#facts[site] = unknownFacts();
+    this.#facts[site] = unknownFacts(this.#plan);
     this.#restarts[site] = this.restarts(site) + 1;
     this.link(site).restart(this.#session(site));
   }
@@ -122,6 +172,13 @@ export class StudySites {
   stop(reason: unknown, mayReturn: 'never' | 'anew' = 'never'): void {
     const words = reason instanceof SeptumError ? reason.message : 'the server was stopped';
     for (const link of this.links) link.stop(reason, new ProtocolError('study-stopped', words), mayReturn);
+    this.#stopped ??= { reason };
+    this.changes.close();
+  }
+
+  /** Throws the reason if the sites were stopped. */
+  throwIfStopped(): void {
+    if (this.#stopped) throw this.#stopped.reason;
   }
 
   /** Bytes that came from the sites and went to them so far. */

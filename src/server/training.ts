@@ -253,7 +253,7 @@ export class Training {
 
   /** `mirrored`: adds the parameter gradients of the sites that took part, in site order; all sites and the server's copy apply the sum. */
   async mirrorStep(sites: readonly number[], place: StepPlace): Promise<void> {
-    const { plan, links, trunk } = this.options;
+    const { plan, schedule, trunk } = this.options;
     const gradients: Record<string, Tensor>[] = [];
     for (const site of sites) {
       const { message } = await this.link(site).receive('parameter-gradient');
@@ -261,8 +261,8 @@ export class Training {
     }
     const sum = sumInOrder(gradients);
     const sent = Promise.all(
-      links.map((link) =>
-        link.send('gradient-sum', {
+      schedule.members.map((site) =>
+        this.link(site).send('gradient-sum', {
           tensors: sum,
           scalars: commitsWithin(plan) ? [place.commits === true ? 1 : 0] : [],
         }),
@@ -278,18 +278,18 @@ export class Training {
 
   /** `average`: the mean of all sites' segments, weighted by their training records, goes back to all of them. */
   async averageSegments(): Promise<void> {
-    const { links, schedule } = this.options;
-    const states = await Promise.all(links.map((_, site) => this.receiveSegment(site)));
+    const { members, memberCounts } = this.options.schedule;
+    const states = await Promise.all(members.map((site) => this.receiveSegment(site)));
     this.passed = weightedMean(
       states.map(({ state }) => state),
-      schedule.counts,
+      memberCounts,
     );
     this.passedUpdates = Math.max(...states.map(({ updates }) => updates));
     await this.sendSegmentToAll();
   }
 
   async sendSegmentToAll(): Promise<void> {
-    await Promise.all(this.options.links.map((_, site) => this.sendSegment(site)));
+    await Promise.all(this.options.schedule.members.map((site) => this.sendSegment(site)));
   }
 
   /** Takes a site's segment (and head), with the optimizer's state unless told otherwise. */
@@ -309,18 +309,32 @@ export class Training {
   }
 
   /** Sends the passed segment to a site. */
-  async sendSegment(site: number): Promise<void> {
-    const { plan } = this.options;
-    const scalars = partsAtSite(plan).map(() => this.passedUpdates);
-    for (const _ of this.#segmentChunks(true))
-      await this.link(site).send('weights', { tensors: this.passed ?? {}, scalars });
+  sendSegment(site: number): Promise<void> {
+    return this.sendState(site, this.passed ?? {}, this.passedUpdates, true);
   }
 
-  /** `averaged`: the mean of the replicas' parameters, statistics and moments becomes every replica's. */
+  /** Sends a site a segment (and head). */
+  async sendState(
+    site: number,
+    tensors: Readonly<Record<string, Tensor>>,
+    updates: number,
+    withSlots: boolean,
+  ): Promise<void> {
+    const scalars = partsAtSite(this.options.plan).map(() => updates);
+    for (const _ of this.#segmentChunks(withSlots)) await this.link(site).send('weights', { tensors, scalars });
+  }
+
+  /** Updates of the segment that the server knows: of its copy, or of the one that passes or is averaged. */
+  get segmentUpdates(): number {
+    return hasCopy(this.options.plan) ? (this.#updates.get(COPY) ?? 0) : this.passedUpdates;
+  }
+
+  /** `averaged`: the mean of the parameters, statistics and moments of the members' replicas becomes every replica's. */
   async averageTrunks(scopes: readonly string[]): Promise<void> {
     const { trunk, schedule } = this.options;
-    const states = await Promise.all(scopes.map((scope) => trunk.state('trunk', scope, true)));
-    const mean = weightedMean(states, schedule.counts);
+    const taking = schedule.members.map((site) => scopes[site] as string);
+    const states = await Promise.all(taking.map((scope) => trunk.state('trunk', scope, true)));
+    const mean = weightedMean(states, schedule.memberCounts);
     await Promise.all(scopes.map((scope) => trunk.setState(scope, mean)));
     const updates = Math.max(...scopes.map((scope) => this.#updates.get(scope) ?? 0));
     for (const scope of scopes) this.#updates.set(scope, updates);
@@ -334,6 +348,11 @@ export class Training {
 
   get steps(): number {
     return this.#steps;
+  }
+
+  /** So many steps are passed: those that only absent sites would have made are not made. */
+  passTo(steps: number): void {
+    this.#steps = Math.max(this.#steps, steps);
   }
 
   /** Updates by scope: Adam's t. */

@@ -1,7 +1,14 @@
 // `detached`: each site runs its frozen segment once and uploads the activations, which the server keeps in its store. A site process
 // that starts over goes on after the chunks that the store holds.
 
-import { CHUNKS_UNACKNOWLEDGED, evaluationRows, type Plan, type SiteCounts } from '../protocol/index.ts';
+import {
+  CHUNKS_UNACKNOWLEDGED,
+  evaluationRows,
+  type Plan,
+  type SiteCounts,
+  type Standing,
+  wholeStanding,
+} from '../protocol/index.ts';
 import type { ActivationStore, SectionKey } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { ServerSiteLink } from './site-link.ts';
@@ -25,20 +32,20 @@ export class Uploads {
     return chunksHeld(this.#plan, site, counts[site] as SiteCounts, this.#store);
   }
 
-  /** Takes all sites' uploads to their end. */
-  async takeAll(pooled: Pooled, onUploaded: (site: number) => void): Promise<void> {
+  /** Takes the uploads of all sites that take part to their end. */
+  async takeAll(pooled: Pooled, standing: Standing, onUploaded: (site: number) => void): Promise<void> {
     await Promise.all(
-      this.#plan.sites.map(async (_, site) => {
-        await (this.#underWay.get(site) ?? this.#start(site, pooled, true));
+      this.#sites.members.map(async (site) => {
+        await (this.#underWay.get(site) ?? this.#start(site, pooled, standing, true));
         onUploaded(site);
       }),
     );
   }
 
   /** Takes up the upload of a site whose census was not taken, or that has started over since, unless that is going on. */
-  takeAgain(site: number, pooled: Pooled): void {
+  takeAgain(site: number, pooled: Pooled, standing: Standing): void {
     // Whoever waits for this upload sees its failure, if somebody does.
-    if (!this.#underWay.has(site)) this.#start(site, pooled, false).catch(() => undefined);
+    if (!this.#underWay.has(site)) this.#start(site, pooled, standing, false).catch(() => undefined);
   }
 
   /** Resolves when no upload of this site is going on. */
@@ -46,22 +53,27 @@ export class Uploads {
     await this.#underWay.get(site);
   }
 
-  #start(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
-    const upload = this.#take(site, pooled, isCounted).finally(() => this.#underWay.delete(site));
+  #start(site: number, pooled: Pooled, standing: Standing, isCounted: boolean): Promise<void> {
+    const upload = this.#take(site, pooled, standing, isCounted).finally(() => this.#underWay.delete(site));
     this.#underWay.set(site, upload);
     return upload;
   }
 
-  #take(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
+  #take(site: number, pooled: Pooled, standing: Standing, isCounted: boolean): Promise<void> {
     const link = this.#sites.link(site);
     return this.#sites.redoing(site, async (restarts) => {
       if (!isCounted || restarts > 0) {
         await link.receive('census');
-        await this.#sites.tellPooled(site, pooled, this.chunksHeld(site, pooled), 0);
+        // Where the server stands is nothing to a site that only uploads.
+        await this.#sites.tellPooled(site, pooled, this.chunksHeld(site, pooled), uploading(this.#plan, standing));
       }
       await receiveUpload(this.#plan, link, site, pooled.counts[site] as SiteCounts, this.#store);
     });
   }
+}
+
+function uploading(plan: Plan, { present, epochs }: Standing): Standing {
+  return { ...wholeStanding(plan), present, epochs };
 }
 
 /** The sections that a site uploads, in order, with their records. */

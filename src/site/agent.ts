@@ -8,6 +8,7 @@ import {
   checkUpdates,
   COMMITS_HELD,
   type Exchange,
+  isGivenSegment,
   type Message,
   partNames,
   type Plan,
@@ -15,11 +16,13 @@ import {
   type PooledFacts,
   readPooled,
   requireRecords,
-  Schedule,
+  type Schedule,
+  scheduleOf,
   type ScriptFacts,
   Session,
   type SiteCounts,
   siteScript,
+  type Standing,
   unknownFacts,
   windowOf,
 } from '../protocol/index.ts';
@@ -73,6 +76,8 @@ export type SiteEvent =
   | { readonly kind: 'commit'; readonly step: number }
   /** The site goes on after so many server steps of the study. */
   | { readonly kind: 'resumed'; readonly step: number }
+  /** The study has come so far without this site, which takes part from here on. */
+  | { readonly kind: 'entered'; readonly step: number }
   | { readonly kind: 'warning'; readonly text: string };
 
 /** What a site has at the end. */
@@ -109,7 +114,7 @@ export class SiteAgent {
   readonly #link: SiteLink;
   readonly #commits: SiteCommits | undefined;
   #session: Session;
-  #facts: ScriptFacts = unknownFacts();
+  #facts: ScriptFacts;
   #runner: SegmentRunner | undefined;
   /** What the site's records add up to. */
   #census: Readonly<Record<string, Tensor>> = {};
@@ -127,6 +132,7 @@ export class SiteAgent {
     const site = plan.sites[index] ?? '';
     this.#options = options;
     this.#plan = plan;
+    this.#facts = unknownFacts(plan);
     this.#session = new Session('site', siteScript(plan, index, this.#facts));
     this.#link = new SiteLink({
       site,
@@ -202,7 +208,7 @@ export class SiteAgent {
   /** After the server has told the site to: everything from the first line on. Throws `reason` when it is another one. */
   async #beginAnew(reason: unknown): Promise<void> {
     const { plan, index } = this.#options;
-    this.#facts = unknownFacts();
+    this.#facts = unknownFacts(plan);
     this.#session = new Session('site', siteScript(plan, index, this.#facts));
     await this.#link.beginAnew(this.#session, reason);
     const joined = this.#joined;
@@ -278,22 +284,20 @@ export class SiteAgent {
     const own = { train: data.parts.train.count, val: data.parts.val.count, test: data.parts.test.count };
     const read = (message: Message): PooledFacts => {
       const facts = readPooled(plan, message, index, own);
-      if (facts.startStep > 0 && !this.#held.includes(facts.startStep))
-        throw new ProtocolError('bad-field', `pooled: this site has no commit after step ${facts.startStep}`);
+      const { startStep, entering } = facts.standing;
+      if (startStep > 0 && entering[index] !== true && !this.#held.includes(startStep))
+        throw new ProtocolError('bad-field', `pooled: this site has no commit after step ${startStep}`);
       return facts;
     };
     const pooled = read((await link.receive('pooled', read)).message);
     this.#facts.counts = pooled.counts;
     this.#facts.chunksHeld = pooled.chunksHeld;
-    this.#facts.startStep = pooled.startStep;
+    this.#facts.standing = pooled.standing;
     if (pooled.inputs.length > 0) {
       const [mean, sd] = [pooled.inputs.map((column) => column.mean), pooled.inputs.map((column) => column.sd)];
       data.pooling.setStandardisation({ mean, sd });
     }
-    const schedule = new Schedule(
-      plan,
-      pooled.counts.map(({ train }) => train),
-    );
+    const schedule = scheduleOf(plan, pooled.counts, pooled.standing);
     const batches = new BatchSource(plan, study, index, data, schedule);
     const shared = { plan, index, link, segment, batches, pooled };
     this.#joined = {
@@ -313,28 +317,34 @@ export class SiteAgent {
       }),
     };
     onEvent?.({ kind: 'counts', counts: own });
-    await this.#goOn(pooled.startStep, schedule.serverSteps);
+    await this.#goOn(pooled.standing, schedule);
   }
 
-  /** Puts the state of a commit, or of the start, at the engine. */
-  async #goOn(startStep: number, stepsPerEpoch: number): Promise<void> {
-    const { onEvent } = this.#options;
-    if (startStep === 0) {
+  /** Puts the state of a commit, or of the start, at the engine. A site that enters goes on with its own last one, or is given another yet. */
+  async #goOn(standing: Standing, schedule: Schedule): Promise<void> {
+    const { index, onEvent } = this.#options;
+    const { startStep, epochs } = standing;
+    const enters = standing.entering[index] === true;
+    const isGiven = isGivenSegment(this.#plan, standing, index);
+    const from = isGiven ? undefined : enters ? this.#held[0] : startStep;
+    if (from === undefined || from === 0) {
       await this.#segment.setState(this.#start());
       this.#best = await this.#segment.state(false);
-      return;
+    } else {
+      const commit = await this.#commits?.read(from, this.#census);
+      assert(commit, 'a site goes on from a commit that it holds');
+      await this.#segment.setState(commit.state);
+      // The loss is of an epoch in which the site was there.
+      this.#inStudy.training.goOn(enters ? { ...commit, loss: { sum: 0, records: 0 } } : commit);
+      this.#best = commit.best;
     }
-    const commit = await this.#commits?.read(startStep, this.#census);
-    assert(commit, 'a site goes on from a commit that it holds');
-    await this.#segment.setState(commit.state);
-    this.#inStudy.training.goOn(commit);
-    this.#best = commit.best;
-    if (startStep === this.#plan.training.epochs * stepsPerEpoch) await this.#segment.setState(commit.best);
-    onEvent?.({ kind: 'resumed', step: startStep });
+    if (startStep > 0 && schedule.placeOf(startStep).epoch >= epochs) await this.#segment.setState(this.#best);
+    if (enters) onEvent?.({ kind: 'entered', step: startStep });
+    else if (startStep > 0) onEvent?.({ kind: 'resumed', step: startStep });
   }
 
   async #sendWeights(line: Exchange): Promise<void> {
-    const final = line.epoch === this.#plan.training.epochs;
+    const final = line.epoch === this.#inStudy.pooled.standing.epochs;
     if (line.chunk === 0) this.#outgoing = final ? this.#best : await this.#segment.state(true);
     await this.#link.send('weights', {
       tensors: this.#outgoing,
@@ -344,12 +354,18 @@ export class SiteAgent {
 
   async #receiveWeights(): Promise<void> {
     const { message, line } = await this.#link.receive('weights', checkUpdates);
-    if (line.epoch === this.#plan.training.epochs) {
+    const { training, pooled, schedule } = this.#inStudy;
+    const { epochs, startStep } = pooled.standing;
+    if (line.epoch === epochs) {
       for (const { name, tensor: value } of message.tensors) this.#trunk[name] = value;
       return;
     }
     const state = Object.fromEntries(message.tensors.map(({ name, tensor: value }) => [name, value]));
-    const { training } = this.#inStudy;
+    if (line.epoch < schedule.placeOf(startStep).epoch) {
+      // What is selected so far, for a site that enters.
+      this.#best = { ...this.#best, ...state };
+      return;
+    }
     training.updates = message.scalars[0] ?? training.updates;
     await this.#segment.setState(state);
   }
@@ -361,8 +377,9 @@ export class SiteAgent {
     const best = message.scalars[0] === 1;
     if (best) this.#best = await this.#segment.state(false);
     this.#options.onEvent?.({ kind: 'epoch', epoch: line.epoch, best });
-    await this.#commit((line.epoch + 1) * this.#inStudy.schedule.serverSteps, best);
-    if (line.epoch + 1 === this.#plan.training.epochs) await this.#segment.setState(this.#best);
+    const { schedule, pooled } = this.#inStudy;
+    await this.#commit(schedule.stepsBefore(line.epoch + 1), best);
+    if (line.epoch + 1 === pooled.standing.epochs) await this.#segment.setState(this.#best);
   }
 
   /** Writes the site's half after so many server steps. */

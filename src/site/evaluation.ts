@@ -38,7 +38,7 @@ export class SiteEvaluation {
   constructor(options: SiteEvaluationOptions) {
     this.#options = options;
     const { plan, index, pooled } = options;
-    this.#uploads = siteScript(plan, index, { counts: pooled.counts, chunksHeld: pooled.chunksHeld, startStep: 0 });
+    this.#uploads = siteScript(plan, index, pooled);
   }
 
   /** Sends activations of a part's records: for validation, for the test, or as a chunk of an upload. */

@@ -152,7 +152,7 @@ export class SiteTraining {
     const { link, segment, schedule } = this.#options;
     const { message } = await link.receive('gradient-sum', (received) => this.#checkCommitWord(received));
     const sums = Object.fromEntries(message.tensors.map(({ name, tensor }) => [name, tensor]));
-    await segment.update(sums, this.#hyper(line.epoch * schedule.serverSteps + line.step, 1));
+    await segment.update(sums, this.#hyper(schedule.stepsBefore(line.epoch) + line.step, 1));
     await this.#commitIfTold(message, line);
   }
 
@@ -167,7 +167,7 @@ export class SiteTraining {
     const { plan, schedule, commit } = this.#options;
     if (!commitsWithin(plan) || message.scalars.at(-1) !== 1) return;
     await this.#learning;
-    await commit(epoch * schedule.serverSteps + step + 1);
+    await commit(schedule.stepsBefore(epoch) + step + 1);
   }
 
   async turn(): Promise<void> {
@@ -205,7 +205,7 @@ export class SiteTraining {
   #placeOf({ batch, epoch }: LoadedBatch): { step: number; scale: number } {
     const { plan, schedule, batches } = this.#options;
     const { order } = plan.choices;
-    const before = epoch * schedule.serverSteps;
+    const before = schedule.stepsBefore(epoch);
     if (order === 'union') return { step: before + batch.step, scale: this.#recordsOfStep(batch, epoch) / batch.count };
     if (order === 'turns') return { step: before + this.#stepsBefore + batch.step, scale: 1 };
     return { step: epoch * batches.of(epoch).length + batch.index, scale: 1 };

@@ -39,6 +39,8 @@ export type PlanSettings = Pick<
   | 'trunkToSites'
   | 'segmentsToServer'
 > & {
+  /** Fewer sites than all, with which the study goes on when the others stay away for so long. */
+  readonly quorum?: { readonly sites: number; readonly stragglerTimeoutMs: number } | undefined;
   readonly network: {
     readonly name: string;
     readonly options: Plan['network']['options'];
@@ -70,7 +72,7 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
   }
   const network = networkOf(settings.network);
   requireTrunk(network, settings.choices.labels);
-  const { choices, task } = settings;
+  const { choices, task, quorum } = settings;
   const training = withQueue(settings.training, choices);
   const { loss } = settings.network;
   const study = compileStudy({
@@ -89,6 +91,9 @@ export function makePlan(settings: PlanSettings): PlannedStudy {
     study: settings.study,
     seed: settings.seed,
     sites: [...settings.sites],
+    ...(quorum && quorum.sites < settings.sites.length
+      ? { quorum: quorum.sites, stragglerTimeoutMs: quorum.stragglerTimeoutMs }
+      : {}),
     choices,
     network: {
       name: settings.network.name,

@@ -62,6 +62,9 @@ export interface ActivationStore extends AsyncDisposable {
   seal(site: string): Promise<void>;
   isSealed(site: string): boolean;
 
+  /** Deletes all that has arrived of the site; nobody may read it meanwhile. Nothing is done where there is nothing. Throws DataError `bad-file`. */
+  remove(site: string): Promise<void>;
+
   /**
    * Activations `[picks.length, ...rowDims]` in the order of the picks; the caller owns them. Throws DataError `missing-data` for
    * a row that is not there, `bad-file` when it cannot be read.

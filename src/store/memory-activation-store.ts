@@ -54,6 +54,10 @@ class MemoryActivationStore implements ActivationStore {
     return this.#table.isSealed(site);
   }
 
+  async remove(site: string): Promise<void> {
+    this.#table.remove(site);
+  }
+
   async read(picks: readonly RowPick[]): Promise<Tensor<'float32'>> {
     const { rowLength } = this.#table;
     const rows = new Float32Array(picks.length * rowLength);

@@ -118,6 +118,14 @@ export class SectionTable<E extends ChunkEntry> {
     return this.#sealed.has(site);
   }
 
+  /** Forgets a site, and gives the sections that it had. */
+  remove(site: string): readonly SectionKey[] {
+    this.#sealed.delete(site);
+    const keys = [...this.#sections.values()].map(({ key }) => key).filter((key) => key.site === site);
+    for (const key of keys) this.#sections.delete(sectionId(key));
+    return keys;
+  }
+
   /** Throws DataError `missing-data` unless the section has the row. */
   checkRow(key: SectionKey, row: number): void {
     const count = this.rowCount(key);

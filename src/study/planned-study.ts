@@ -37,6 +37,9 @@ export function siteSharesOf(study: Study, overrides: StudyOverrides = {}): Site
     problems.push(`--ratio ${ratio.join(':')} has ${ratio.length} parts, but there are ${count} sites`);
   if (siteNames !== undefined && siteNames.length !== count)
     problems.push(`${siteNames.length} site names are given, but there are ${count} sites`);
+  const { quorum } = study.sites;
+  if (quorum && quorum.sites > count)
+    problems.push(`${count} sites, but ${study.placeOf(['sites', 'quorum'])}: sites.quorum is ${quorum.sites}`);
   if (problems.length > 0) throw new ConfigError('bad-usage', problems);
   const asWritten = count === study.sites.names.length;
   return {
@@ -73,6 +76,7 @@ export function planSettingsOf(study: Study, overrides: StudyOverrides = {}): Pl
     study: study.name,
     seed: overrides.seed ?? study.seed,
     sites: [...siteSharesOf(study, overrides).names],
+    quorum: study.sites.quorum,
     choices: study.choices,
     training: study.training,
     task,

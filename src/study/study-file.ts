@@ -33,7 +33,12 @@ export interface Study {
   readonly seed: number;
   readonly method: Method;
   readonly choices: Choices;
-  readonly sites: { readonly names: readonly string[]; readonly ratio: readonly number[] };
+  readonly sites: {
+    readonly names: readonly string[];
+    readonly ratio: readonly number[];
+    /** Undefined where the study needs all sites. */
+    readonly quorum: { readonly sites: number; readonly stragglerTimeoutMs: number } | undefined;
+  };
   readonly network: {
     /** A named network, or the path of an .onnx file as it is written. */
     readonly name: string | undefined;
@@ -148,12 +153,19 @@ function choicesOf({ method, choices }: Pick<StudySections, 'method' | 'choices'
   };
 }
 
-function sitesOf({ count, ratio, names }: StudySections['sites']): Study['sites'] {
+/** How long a site is waited for where the study has a quorum and does not say. */
+const stragglerTimeoutMsUsual = 60_000;
+
+function sitesOf({ count, ratio, names, quorum, stragglerTimeoutMs }: StudySections['sites']): Study['sites'] {
   const given = ratio === undefined ? undefined : ratioOf(ratio);
   const siteCount = count ?? given?.length ?? names?.length ?? 0;
   return {
     names: names ?? defaultSiteNames(siteCount),
     ratio: given ?? Array.from({ length: siteCount }, () => 1),
+    quorum:
+      quorum === undefined
+        ? undefined
+        : { sites: quorum, stragglerTimeoutMs: stragglerTimeoutMs ?? stragglerTimeoutMsUsual },
   };
 }
 
@@ -179,6 +191,12 @@ function crossProblems(document: StudyDocument): string[] {
     if (names !== undefined && names.length !== (count ?? parts ?? names.length))
       problem(['sites', 'names'], `has ${names.length} names, but there are ${count ?? parts} sites`);
     if (names !== undefined && new Set(names).size < names.length) problem(['sites', 'names'], 'names a site twice');
+    const { quorum, stragglerTimeoutMs } = sites.data;
+    const siteCount = sitesOf(sites.data).names.length;
+    if (quorum !== undefined && siteCount > 0 && quorum > siteCount)
+      problem(['sites', 'quorum'], `is ${quorum}, but there are ${siteCount} sites`);
+    if (stragglerTimeoutMs !== undefined && quorum === undefined)
+      problem(['sites', 'stragglerTimeoutMs'], 'is for a study with a quorum: say sites.quorum too');
   }
 
   const data = shape.data.safeParse(document.valueAt(['data']));

@@ -61,6 +61,12 @@ const sites = z
       .optional()
       .describe('Shares by which `septum run` deals the records: [7, 2, 1] or "7:2:1". Default: equal.'),
     names: planSchema.shape.sites.optional().describe('Default: site-1, site-2, …'),
+    quorum: planSchema.shape.quorum.describe(
+      'Sites with which the study goes on when the others stay away. Default: all; a lost site is then waited for.',
+    ),
+    stragglerTimeoutMs: planSchema.shape.stragglerTimeoutMs.describe(
+      'With a quorum, how long a site that is away or silent is waited for, in milliseconds. Default: 60000.',
+    ),
   })
   .describe('The sites that take part.');
 

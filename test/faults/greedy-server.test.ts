@@ -11,6 +11,8 @@ import {
   message,
   planHash,
   type ScriptFacts,
+  standingValues,
+  unknownFacts,
   Session,
   siteScript,
   type Values,
@@ -39,7 +41,7 @@ type Greed = (line: Exchange | undefined, position: number) => Message | undefin
 /** A server that follows the script of its only site with zeros, but for its greed. */
 class GreedyServer {
   readonly #session: Session;
-  readonly #facts: ScriptFacts = { counts: [], chunksHeld: 0, startStep: 0 };
+  readonly #facts: ScriptFacts;
   readonly #greed: Greed;
   readonly #plan: string;
   /** What came up, but hellos. */
@@ -49,6 +51,7 @@ class GreedyServer {
   greeted = 0;
 
   constructor({ plan }: Planned, greed: Greed, welcomeTo = planHash(plan)) {
+    this.#facts = unknownFacts(plan);
     this.#session = new Session('server', siteScript(plan, 0, this.#facts));
     this.#greed = greed;
     this.#plan = welcomeTo;
@@ -92,8 +95,9 @@ class GreedyServer {
       ];
       const [train, val, test] = counts.data as Int32Array;
       this.#facts.counts = [{ train: train!, val: val!, test: test! }];
-      const tensors = { counts: tensor('int32', [1, 3], counts.data as Int32Array<ArrayBuffer>), classes, sums };
-      return this.#session.compose('pooled', { tensors, scalars: [0, 0] });
+      const { members, scalars } = standingValues(this.#facts.standing, 0);
+      const counted = tensor('int32', [1, 3], counts.data as Int32Array<ArrayBuffer>);
+      return this.#session.compose('pooled', { tensors: { counts: counted, classes, sums, members }, scalars });
     }
     const values: Values = {
       tensors: Object.fromEntries(line.tensors.map(({ name, dtype, dims }) => [name, zeros(dtype, dims)])),
@@ -252,10 +256,15 @@ describe('a server that', () => {
       atKind('pooled', ({ tensors }, sequence) =>
         message('pooled', {
           sequence,
-          scalars: [0, 1],
+          scalars: [0, 1, planned.plan.training.epochs, 0, 0],
           tensors: tensors.map(({ name, dtype, dims }) => ({
             name,
-            tensor: name === 'counts' ? tensor('int32', [1, 3], Int32Array.of(30, 8, 8)) : zeros(dtype, dims),
+            tensor:
+              name === 'counts'
+                ? tensor('int32', [1, 3], Int32Array.of(30, 8, 8))
+                : name === 'members'
+                  ? tensor('int32', [1], Int32Array.of(1))
+                  : zeros(dtype, dims),
           })),
         }),
       ),

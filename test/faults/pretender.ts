@@ -7,6 +7,7 @@ import {
   type Message,
   planHash,
   type ScriptFacts,
+  unknownFacts,
   Session,
   siteScript,
 } from '../../src/protocol/index.ts';
@@ -35,7 +36,7 @@ export class Pretender {
 
   /** Says hello as site `index`, and reads the welcome unless it is deaf. */
   static async open({ plan }: Planned, index: number, connection: Connection, deaf = false): Promise<Pretender> {
-    const facts: ScriptFacts = { counts: [], chunksHeld: 0, startStep: 0 };
+    const facts = unknownFacts(plan);
     const session = new Session('site', siteScript(plan, index, facts));
     const pretender = new Pretender(connection, session, facts, (position) =>
       hello(plan.sites[index]!, planHash(plan), position, 'pretender'),

@@ -144,6 +144,8 @@ function byValues(honest: Message, found: Message): Verdict {
       const [held, startStep] = found.scalars;
       // The sites here hold no commits.
       if (startStep !== 0) return wrong('inspection', 'scalars');
+      // The study needs all sites, and none can enter at its start.
+      if (of(found, 'members')!.some((membership) => membership !== 1)) return wrong('inspection', 'tensor values');
       const [before, after] = [of(honest, 'counts')!, of(found, 'counts')!];
       const allDiffer = before.every((count, place) => place % 3 !== 0 || count !== after[place]);
       if (allDiffer) return wrong('inspection', 'tensor values');

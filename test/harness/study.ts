@@ -21,6 +21,7 @@ export interface TestStudy {
   readonly choices?: Partial<Choices>;
   readonly training?: Partial<Plan['training']>;
   readonly seed?: number;
+  readonly quorum?: PlanSettings['quorum'];
   /** Training records of each site; validation and test parts have a quarter each. */
   readonly counts?: readonly number[];
 }
@@ -48,6 +49,7 @@ export function planStudy(test: TestStudy = {}): PlannedStudy & { readonly data:
     study: 'test',
     seed: test.seed ?? 1,
     sites: counts.map((_, site) => String.fromCharCode(65 + site)),
+    quorum: test.quorum,
     choices: {
       when: 'live',
       labels: 'server',

@@ -27,13 +27,14 @@ export function sumOf(states: readonly Tensors[]): Record<string, Tensor> {
   );
 }
 
-/** All parties get the mean of all, weighted by training records; their count of updates becomes the largest. */
-export function averageParties(parties: readonly Party[], counts: readonly number[]): void {
+/** All parties get the mean of those with a weight, their training records; their count of updates becomes the largest. */
+export function averageParties(parties: readonly Party[], weights: readonly number[]): void {
+  const there = parties.filter((_, index) => weights[index]! > 0);
   const state = weightedMean(
-    parties.map((party) => party.state),
-    counts,
+    there.map((party) => party.state),
+    weights.filter((weight) => weight > 0),
   );
-  const updates = Math.max(...parties.map((party) => party.updates));
+  const updates = Math.max(...there.map((party) => party.updates));
   for (const party of parties) Object.assign(party, { state, updates });
 }
 

@@ -31,13 +31,18 @@ class Past {
 }
 
 /** `order: union`: the steps are the server's, also for a site that sits one out. */
-export async function bufferedUnionEpoch({ open, trunks, sites, losses }: Course, epoch: number): Promise<void> {
-  const { plan, facts } = open;
-  const { windowSteps = 1, roundSteps = Number.POSITIVE_INFINITY, epochs } = plan.training;
-  const steps = unionSteps(plan, epoch, facts.counts);
+export async function bufferedUnionEpoch(
+  { open, trunks, sites, attendance, losses }: Course,
+  epoch: number,
+): Promise<void> {
+  const { plan } = open;
+  const { windowSteps = 1, roundSteps = Number.POSITIVE_INFINITY } = plan.training;
+  const weights = attendance.weights(epoch);
+  const steps = unionSteps(plan, epoch, attendance.counts(epoch));
   let pasts = sites.map((site) => new Past(windowSteps, site));
-  for (const [t, batches] of steps.entries()) {
-    const rate = { step: epoch * steps.length + t, totalSteps: steps.length * epochs };
+  for (const [t, whole] of steps.entries()) {
+    const batches = whole.filter(({ site }) => attendance.isThere(site, epoch));
+    const rate = { step: attendance.stepsBefore(epoch) + t, totalSteps: attendance.totalSteps(epoch) };
     const delayed = pasts.map((past) => past.forNext);
     const { loss, gradients } = await serverStep(open, trunks[0] as Party, sites, batches, rate, delayed);
     losses.push(loss);
@@ -51,7 +56,7 @@ export async function bufferedUnionEpoch({ open, trunks, sites, losses }: Course
     }
     for (const [site, past] of pasts.entries()) past.passed(sites[site] as Party);
     if ((t + 1) % roundSteps === 0 || t === steps.length - 1) {
-      if (plan.choices.segments === 'average') averageParties(sites, facts.counts);
+      if (plan.choices.segments === 'average') averageParties(sites, weights);
       pasts = sites.map((site) => new Past(windowSteps, site));
     }
   }
@@ -59,17 +64,17 @@ export async function bufferedUnionEpoch({ open, trunks, sites, losses }: Course
 
 /** `order: arrival`, in the order of the sites in `log`: the steps are each site's own. */
 export async function bufferedArrivalEpoch(course: Course, epoch: number, log: readonly number[]): Promise<void> {
-  const { open, trunks, sites, losses } = course;
-  const { plan, facts } = open;
+  const { open, trunks, sites, attendance, losses } = course;
+  const { plan } = open;
   const { batch, epochs, windowSteps = 1 } = plan.training;
-  const own = facts.counts.map((count) => Math.ceil(count / batch));
-  const perEpoch = own.reduce((sum, steps) => sum + steps, 0);
-  const waiting = facts.counts.map((count, site) => ownBatches(plan, site, epoch, count));
+  const weights = attendance.weights(epoch);
+  const own = weights.map((count) => Math.ceil(count / batch));
+  const waiting = weights.map((count, site) => ownBatches(plan, site, epoch, count));
   const pasts = sites.map((site) => new Past(windowSteps, site));
   for (const [done, site] of log.entries()) {
     const party = sites[site] as Party;
     const next = waiting[site]?.shift() as SiteBatch;
-    const rate = { step: epoch * perEpoch + done, totalSteps: perEpoch * epochs };
+    const rate = { step: attendance.stepsBefore(epoch) + done, totalSteps: attendance.totalSteps(epoch) };
     const delayed = pasts.map((past) => past.forNext);
     const { loss, gradients } = await serverStep(open, trunks[0] as Party, sites, [next], rate, delayed);
     losses.push(loss);
@@ -78,7 +83,7 @@ export async function bufferedArrivalEpoch(course: Course, epoch: number, log: r
     await updateSite(open, party, its, ofSite, 1);
     pasts[site]?.passed(party);
   }
-  if (plan.choices.segments === 'average') averageParties(sites, facts.counts);
+  if (plan.choices.segments === 'average') averageParties(sites, weights);
 }
 
 function parametersOf({ state }: Party): Tensors {

@@ -2,6 +2,7 @@
 // random numbers with the real thing, and none of its sites, server and protocol.
 
 import type { Engine } from '../../src/engine/index.ts';
+import { Attendance, type MembersEntry } from './attendance.ts';
 import { bufferedArrivalEpoch, bufferedUnionEpoch } from './buffered.ts';
 import { detachedEpoch, poolOf } from './detached.ts';
 import type { Tensors } from './graphs.ts';
@@ -25,16 +26,25 @@ export interface ReferenceResult {
   readonly selected: Snapshot;
 }
 
-/** Trains a study. `log` gives the site of each step where `order: arrival` leaves it open. */
+/**
+ * Trains a study. `log` gives the site of each step where `order: arrival` leaves it open, `members` who takes part from which step on
+ * where the study has a quorum.
+ */
 export async function trainReference(
   study: Pick<OpenStudy, 'plan' | 'study' | 'data'>,
   engine: Engine,
   settings: {
     readonly secretSeedOf: (site: number) => Uint8Array;
     readonly log?: readonly { readonly epoch: number; readonly site: number }[];
+    readonly members?: readonly MembersEntry[];
   },
 ): Promise<ReferenceResult> {
-  const open = await openStudy(study, engine);
+  const attendance = new Attendance(
+    study.plan,
+    study.data.map(({ parts }) => parts.train.count),
+    settings.members,
+  );
+  const open = await openStudy(study, engine, attendance.founders);
   const { plan } = open;
   const sites = startOfSites(open, settings.secretSeedOf);
   const replicas = plan.choices.trunk === 'averaged' ? sites.length : 1;
@@ -42,6 +52,7 @@ export async function trainReference(
     open,
     trunks: Array.from({ length: replicas }, () => startOfTrunk(open)),
     sites,
+    attendance,
     losses: [],
   };
   const pool = plan.choices.when === 'detached' ? await poolOf(course) : undefined;
@@ -58,7 +69,7 @@ export async function trainReference(
   let best: number | null = null;
   for (let epoch = 0; epoch < plan.training.epochs; epoch++) {
     await train(epoch);
-    const figure = await validationFigure(course);
+    const figure = await validationFigure(course, epoch);
     if (!selected || (figure !== null && (best === null || figure > best))) {
       selected = snapshot(course, epoch);
       best = figure;

@@ -1,6 +1,7 @@
 // One epoch of each order, straight from SEMANTICS.md, "Steps, epochs, rounds".
 
 import { randomStream } from '../../src/base/index.ts';
+import type { Attendance } from './attendance.ts';
 import { averageParties, sumOf } from './averages.ts';
 import { ownBatches, type SiteBatch, unionSteps } from './batches.ts';
 import { type OpenStudy, type Party, serverStep, type SiteGradients, type StepLoss, updateSite } from './study.ts';
@@ -11,17 +12,28 @@ export interface Course {
   /** One trunk, or with `averaged` one replica a site. */
   readonly trunks: readonly Party[];
   readonly sites: readonly Party[];
+  readonly attendance: Attendance;
   /** Steps in the order of the schedule; of replicas, one replica's after the other's. */
   readonly losses: StepLoss[];
 }
 
 /** `order: union`. */
-export async function unionEpoch({ open, trunks, sites, losses }: Course, epoch: number): Promise<void> {
-  const { plan, facts } = open;
+export async function unionEpoch({ open, trunks, sites, attendance, losses }: Course, epoch: number): Promise<void> {
+  const { plan } = open;
   const { segments } = plan.choices;
-  const steps = unionSteps(plan, epoch, facts.counts);
-  for (const [t, batches] of steps.entries()) {
-    const rate = { step: epoch * steps.length + t, totalSteps: steps.length * plan.training.epochs };
+  const steps = unionSteps(plan, epoch, attendance.counts(epoch));
+  for (const [t, whole] of steps.entries()) {
+    const batches = whole.filter(({ site }) => attendance.isThere(site, epoch, t));
+    const { roundSteps } = plan.training;
+    const roundEnds = t === steps.length - 1 || (roundSteps !== undefined && (t + 1) % roundSteps === 0);
+    const endRound = () => {
+      if (segments === 'average' && roundEnds) averageParties(sites, attendance.weights(epoch, t));
+    };
+    if (batches.length === 0) {
+      endRound();
+      continue;
+    }
+    const rate = { step: attendance.stepsBefore(epoch) + t, totalSteps: attendance.totalSteps(epoch) };
     const { loss, gradients } = await serverStep(open, trunks[0] as Party, sites, batches, rate);
     losses.push(loss);
     if (segments === 'mirrored') {
@@ -32,19 +44,17 @@ export async function unionEpoch({ open, trunks, sites, losses }: Course, epoch:
       for (const { batch, gradients: own } of gradients)
         await updateSite(open, sites[batch.site] as Party, own, rate, records / batch.rows.length);
     }
-    const { roundSteps } = plan.training;
-    const roundEnds = t === steps.length - 1 || (roundSteps !== undefined && (t + 1) % roundSteps === 0);
-    if (segments === 'average' && roundEnds) averageParties(sites, facts.counts);
+    endRound();
   }
 }
 
 /** `order: turns`. With `relay` all sites have the last one's segment in the end. */
-export async function turnsEpoch({ open, trunks, sites, losses }: Course, epoch: number): Promise<void> {
-  const { plan, facts } = open;
-  const { batch, epochs, turnSteps = Number.POSITIVE_INFINITY, turnOrder } = plan.training;
-  const perEpoch = facts.counts.reduce((sum, count) => sum + Math.ceil(count / batch), 0);
-  const waiting = facts.counts.map((count, site) => ownBatches(plan, site, epoch, count));
-  let step = epoch * perEpoch;
+export async function turnsEpoch({ open, trunks, sites, attendance, losses }: Course, epoch: number): Promise<void> {
+  const { plan } = open;
+  const { turnSteps = Number.POSITIVE_INFINITY, turnOrder } = plan.training;
+  const weights = attendance.weights(epoch);
+  const waiting = weights.map((count, site) => ownBatches(plan, site, epoch, count));
+  let step = attendance.stepsBefore(epoch);
   for (let round = 0; waiting.some((own) => own.length > 0); round++) {
     const order =
       turnOrder === 'shuffled'
@@ -54,48 +64,49 @@ export async function turnsEpoch({ open, trunks, sites, losses }: Course, epoch:
       const turn = waiting[site]?.splice(0, turnSteps) ?? [];
       const party = sites[site] as Party;
       for (const next of turn)
-        losses.push(await ownStep(open, trunks[0] as Party, party, next, step++, perEpoch * epochs));
+        losses.push(await ownStep(open, trunks[0] as Party, party, next, step++, attendance.totalSteps(epoch)));
       if (plan.choices.segments === 'relay' && turn.length > 0) for (const other of sites) Object.assign(other, party);
     }
-    if (plan.choices.segments === 'average') averageParties(sites, facts.counts);
+    if (plan.choices.segments === 'average') averageParties(sites, weights);
   }
 }
 
 /** `order: arrival`, in the order of the sites in `log`. Rates follow each part's own steps. */
 export async function arrivalEpoch(course: Course, epoch: number, log: readonly number[]): Promise<void> {
-  const { open, trunks, sites, losses } = course;
-  const { plan, facts } = open;
+  const { open, trunks, sites, attendance, losses } = course;
+  const { plan } = open;
   const { batch, epochs } = plan.training;
-  const own = facts.counts.map((count) => Math.ceil(count / batch));
-  const perEpoch = own.reduce((sum, steps) => sum + steps, 0);
-  const waiting = facts.counts.map((count, site) => ownBatches(plan, site, epoch, count));
+  const weights = attendance.weights(epoch);
+  const own = weights.map((count) => Math.ceil(count / batch));
+  const waiting = weights.map((count, site) => ownBatches(plan, site, epoch, count));
   for (const [done, site] of log.entries()) {
     const next = waiting[site]?.shift() as SiteBatch;
-    const rate = { step: epoch * perEpoch + done, totalSteps: perEpoch * epochs };
+    const rate = { step: attendance.stepsBefore(epoch) + done, totalSteps: attendance.totalSteps(epoch) };
     const { loss, gradients } = await serverStep(open, trunks[0] as Party, sites, [next], rate);
     losses.push(loss);
     const ofSite = { step: epoch * (own[site] as number) + next.index, totalSteps: (own[site] as number) * epochs };
     const [{ gradients: its }] = gradients as [SiteGradients];
     await updateSite(open, sites[site] as Party, its, ofSite, 1);
   }
-  if (plan.choices.segments === 'average') averageParties(sites, facts.counts);
+  if (plan.choices.segments === 'average') averageParties(sites, weights);
 }
 
 /** `trunk: averaged`: every site with its own replica, side by side; averages at the end of each round. */
-export async function averagedEpoch({ open, trunks, sites, losses }: Course, epoch: number): Promise<void> {
-  const { plan, facts } = open;
+export async function averagedEpoch({ open, trunks, sites, attendance, losses }: Course, epoch: number): Promise<void> {
+  const { plan } = open;
   const { batch, epochs, roundSteps = Number.POSITIVE_INFINITY } = plan.training;
-  const waiting = facts.counts.map((count, site) => ownBatches(plan, site, epoch, count));
+  const weights = attendance.weights(epoch);
+  const waiting = weights.map((count, site) => ownBatches(plan, site, epoch, count));
   while (waiting.some((own) => own.length > 0)) {
     for (const [site, own] of waiting.entries()) {
-      const perEpoch = Math.ceil((facts.counts[site] as number) / batch);
+      const perEpoch = Math.ceil((weights[site] as number) / batch);
       for (const next of own.splice(0, roundSteps)) {
         const step = epoch * perEpoch + next.index;
         losses.push(await ownStep(open, trunks[site] as Party, sites[site] as Party, next, step, perEpoch * epochs));
       }
     }
-    averageParties(trunks, facts.counts);
-    if (plan.choices.segments === 'average') averageParties(sites, facts.counts);
+    averageParties(trunks, weights);
+    if (plan.choices.segments === 'average') averageParties(sites, weights);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Plan } from '../../src/protocol/index.ts';
 import { float32, type Tensor } from '../../src/tensor/index.ts';
 
 export interface PoolFacts {
-  /** Training records of each site. */
+  /** Training records of each site, and of all that are there as the study begins. */
   readonly counts: readonly number[];
   readonly total: number;
   /** Mean and standard deviation of the regression target, float32 [2]. */
@@ -14,19 +14,23 @@ export interface PoolFacts {
   readonly classWeights: readonly number[];
 }
 
-/** Adds up the sites' sums in their order, and standardises every site's inputs by the total. */
-export function poolFacts(plan: Plan, data: readonly OpenedData[]): PoolFacts {
-  const sums = data.map((site) => site.pooling.sums());
+/** Adds up the sums of the sites that are there as the study begins, in their order, and standardises every site's inputs by the total. */
+export function poolFacts(
+  plan: Plan,
+  data: readonly OpenedData[],
+  founders: readonly number[] = [...data.keys()],
+): PoolFacts {
+  const there = founders.map((site) => data[site] as OpenedData);
+  const sums = there.map((site) => site.pooling.sums());
   const inputs = meanAndSd(sums.map((site) => site.inputs));
   for (const site of data) site.pooling.setStandardisation(inputs);
   const target = meanAndSd(sums.map((site) => site.target));
-  const counts = data.map((site) => site.parts.train.count);
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  const total = there.reduce((sum, { parts }) => sum + parts.train.count, 0);
   return {
-    counts,
+    counts: data.map(({ parts }) => parts.train.count),
     total,
     target: float32([target.mean[0] ?? 0, target.sd[0] ?? 1]),
-    classWeights: classWeights(plan, data, total),
+    classWeights: classWeights(plan, there, total),
   };
 }
 

@@ -12,10 +12,15 @@ interface Scored {
 }
 
 /** The figure of the validation part, the higher the better; null where there is none. */
-export async function validationFigure({ open, trunks, sites }: Course): Promise<number | null> {
+export async function validationFigure(
+  { open, trunks, sites, attendance }: Course,
+  epoch: number,
+): Promise<number | null> {
   const { plan, data, graphs, facts } = open;
   const scored: Scored[] = [];
+  const last = attendance.perEpoch(epoch) - 1;
   for (const [site, party] of sites.entries()) {
+    if (plan.choices.when !== 'detached' && !attendance.isThere(site, epoch, last)) continue;
     const records = data[site]!.parts.val;
     const rows = Array.from({ length: records.count }, (_, row) => row);
     if (rows.length === 0) continue;

@@ -47,8 +47,10 @@ export interface SiteGradients {
 export async function openStudy(
   { plan, study, data }: Pick<OpenStudy, 'plan' | 'study' | 'data'>,
   engine: Engine,
+  founders: readonly number[],
 ): Promise<OpenStudy> {
-  return { plan, study, data, graphs: await Graphs.open(engine, study.graphs), facts: poolFacts(plan, data) };
+  const facts = poolFacts(plan, data, founders);
+  return { plan, study, data, graphs: await Graphs.open(engine, study.graphs), facts };
 }
 
 /** What each site starts from: the study's seed, or its own secret. */

@@ -134,6 +134,25 @@ class Store implements FileActivationStore {
     return this.#table.isSealed(site);
   }
 
+  remove(site: string): Promise<void> {
+    return this.#inOrder(site, async () => {
+      checkStoreName(site);
+      try {
+        for (const key of this.#table.remove(site)) {
+          const rows = this.#path(key, 'rows');
+          await this.#reader.drop(rows);
+          // The rows first: without them the index is found damaged.
+          for (const path of [rows, this.#path(key, 'index')]) await rm(path, { force: true });
+          this.#indexBytes.delete(sectionId(key));
+        }
+        await rm(join(this.#folder, `${site}.sealed`), { force: true });
+        await syncFolder(this.#folder);
+      } catch (error) {
+        throw fileError(this.#folder, `delete what site ${site} uploaded`, error);
+      }
+    });
+  }
+
   async read(picks: readonly RowPick[]): Promise<Tensor<'float32'>> {
     this.#checkOpen();
     const files = new Map<SectionKey, RowFile>();

@@ -30,6 +30,13 @@ export class FileHandles {
     }
   }
 
+  /** Closes a file, which is not in use. */
+  async drop(path: string): Promise<void> {
+    const entry = this.#entries.get(path);
+    this.#entries.delete(path);
+    if (entry) await closeEntry(entry);
+  }
+
   /** Closes all; none may be in use. */
   async close(): Promise<void> {
     const entries = [...this.#entries.values()];

@@ -70,6 +70,12 @@ export class RowReader {
     this.#cache.delete(path);
   }
 
+  /** Lets a file go that is not read any more. */
+  async drop(path: string): Promise<void> {
+    this.forget(path);
+    await this.#files.drop(path);
+  }
+
   /** Waits for what is being read, and closes the files. */
   async close(): Promise<void> {
     await Promise.all(this.#reading);

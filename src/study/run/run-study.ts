@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ConfigError, DataError } from '../../base/index.ts';
 import type { Listing, ListOptions, Manifest } from '../../data/index.ts';
 import { listRecords } from '../../data/node/index.ts';
-import { type Plan, planHash } from '../../protocol/index.ts';
+import { type Plan, planHash, Schedule } from '../../protocol/index.ts';
 import { type ServerResult, stepsOfEpoch } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { type Dealing, dealStudy } from '../dealing.ts';
@@ -55,12 +55,11 @@ export interface RunOptions {
 
 /** The steps that are profiled: the first are slow, and some tens show what the others are like. */
 function profiledSteps(plan: Plan, manifests: readonly Manifest[]): { readonly from: number; readonly to: number } {
-  const counts = manifests.map(({ parts: { train, val, test } }) => ({
-    train: train.ids.length,
-    val: val.ids.length,
-    test: test.ids.length,
-  }));
-  const steps = plan.training.epochs * stepsOfEpoch(plan, counts);
+  const schedule = new Schedule(
+    plan,
+    manifests.map(({ parts }) => parts.train.ids.length),
+  );
+  const steps = plan.training.epochs * stepsOfEpoch(plan, schedule);
   if (steps < 2) throw new ConfigError('bad-usage', '--profile: the study has one step only; it takes two or more');
   return { from: Math.min(20, Math.ceil(steps / 3)), to: Math.min(60, steps) };
 }

@@ -6,6 +6,7 @@ import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import { type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import { asJson, type Log } from '../../store/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
 import { defaultAddressLimits, listenWebSocket } from '../../transport/node/index.ts';
 import { Door, type DoorOptions } from '../enrolment/index.ts';
@@ -17,7 +18,7 @@ import type { StepTimer } from './step-times.ts';
 
 export interface ServeOptions extends EngineChoice {
   readonly planned: PlannedStudy;
-  /** Holds commits/, in `detached` activations/, and with `arrival` order.jsonl. */
+  /** Holds commits/, in `detached` activations/, and with `arrival` order.jsonl, and where not all sites have to take part members.jsonl. */
   readonly stateDir: string;
   /** Default 127.0.0.1 and any free port. */
   readonly listen?: { readonly host: string; readonly port: number };
@@ -82,6 +83,8 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
       : undefined;
   const order =
     plan.choices.order === 'arrival' ? closing.use(await openFileLog(join(stateDir, 'order.jsonl'))) : undefined;
+  const members =
+    plan.quorum === undefined ? undefined : closing.use(await openFileLog(join(stateDir, 'members.jsonl')));
   const placement = enginePlacement(plan, 'server', options);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
   const profile = recorder?.engineProfile;
@@ -100,14 +103,8 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
     timeoutMs: options.timeoutMs,
     joinTimeoutMs: options.joinTimeoutMs,
     ...(activations ? { activations } : {}),
-    ...(order
-      ? {
-          logOrder: async (entry) => {
-            await order.write(entry);
-            await order.sync();
-          },
-        }
-      : {}),
+    ...(order ? { logOrder: (entry) => writeThrough(order, entry) } : {}),
+    ...(members ? { logMembers: (entry) => writeThrough(members, asJson({ ...entry })) } : {}),
     commits: recorder?.watchCommits(commits) ?? commits,
     onEvent: (event) => {
       if (event.kind === 'step') {
@@ -122,4 +119,10 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
   closing.defer(() => clearInterval(ticking));
   return server.run();
+}
+
+/** What follows from the entry may begin when it is on disk. */
+async function writeThrough(log: Log, entry: Parameters<Log['write']>[0]): Promise<void> {
+  await log.write(entry);
+  await log.sync();
 }

@@ -1,0 +1,83 @@
+// Who takes part when, from the log of a study with a quorum: the last word on a step counts, and what was made after it is made again.
+
+import type { Plan } from '../../src/protocol/index.ts';
+
+/** From this server step on these sites take part. */
+export interface MembersEntry {
+  readonly step: number;
+  readonly epoch: number;
+  readonly sites: readonly string[];
+}
+
+/** A stretch of the study: who takes part, whose records count, and where its epochs are counted from. */
+interface Stretch {
+  readonly step: number;
+  readonly present: readonly boolean[];
+  readonly counts: readonly number[];
+  readonly base: { readonly epoch: number; readonly steps: number };
+}
+
+export class Attendance {
+  readonly #plan: Plan;
+  readonly #stretches: Stretch[] = [];
+
+  /** `counts`: training records of each site. Without a log all sites take part. */
+  constructor(plan: Plan, counts: readonly number[], log: readonly MembersEntry[] = []) {
+    this.#plan = plan;
+    const all = { step: 0, epoch: 0, sites: plan.sites };
+    for (const { step, epoch, sites } of log.length > 0 ? log : [all]) {
+      while ((this.#stretches.at(-1)?.step ?? -1) >= step) this.#stretches.pop();
+      const present = plan.sites.map((site) => sites.includes(site));
+      const before = this.#stretches.at(-1);
+      const counted = counts.map((count, site) => (before && !present[site] ? before.counts[site]! : present[site] ? count : 0)); // prettier-ignore
+      const isNew = before === undefined || counted.some((count, site) => count !== before.counts[site]);
+      const base = isNew ? { epoch, steps: step } : before.base;
+      this.#stretches.push({ step, present, counts: counted, base });
+    }
+  }
+
+  /** The sites whose records were counted when the study began. */
+  get founders(): readonly number[] {
+    const { counts } = this.#stretches[0] as Stretch;
+    return [...counts.keys()].filter((site) => counts[site]! > 0);
+  }
+
+  /** Training records of each site by which the epoch's steps are made; 0 for one that has never been there. */
+  counts(epoch: number): readonly number[] {
+    return this.#of(epoch).counts;
+  }
+
+  /** Whether the site takes part in a step of the epoch. */
+  isThere(site: number, epoch: number, step = 0): boolean {
+    const at = this.stepsBefore(epoch) + step;
+    return this.#stretches.findLast((stretch) => stretch.step <= at)?.present[site] === true;
+  }
+
+  /** The training records of those that take part in the epoch, 0 for the others. */
+  weights(epoch: number, step = 0): readonly number[] {
+    return this.counts(epoch).map((count, site) => (this.isThere(site, epoch, step) ? count : 0));
+  }
+
+  /** Server steps before an epoch. */
+  stepsBefore(epoch: number): number {
+    const { base } = this.#of(epoch);
+    return base.steps + (epoch - base.epoch) * this.perEpoch(epoch);
+  }
+
+  /** Server steps that the learning rate is laid out over. */
+  totalSteps(epoch: number): number {
+    return this.stepsBefore(epoch) + (this.#plan.training.epochs - epoch) * this.perEpoch(epoch);
+  }
+
+  perEpoch(epoch: number): number {
+    const { choices, training } = this.#plan;
+    const { counts } = this.#of(epoch);
+    const steps = (records: number) => Math.ceil(records / training.batch);
+    if (choices.order === 'union') return steps(counts.reduce((sum, count) => sum + count, 0));
+    return counts.reduce((sum, count) => sum + steps(count), 0);
+  }
+
+  #of(epoch: number): Stretch {
+    return this.#stretches.findLast(({ base }) => base.epoch <= epoch) as Stretch;
+  }
+}
