@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { planStudy, smallCnn, type TestStudy } from '../harness/study.ts';
-import { counts, Run } from './quorum-run.ts';
+import { counts, expectReplay, Run } from './quorum-run.ts';
 
 const quorum = { sites: 2, stragglerTimeoutMs: 300 };
 const studies: Readonly<Record<string, TestStudy>> = {
@@ -56,7 +56,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
     await run.end();
     expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AB', 'ABC']);
     expect(run.siteEvents[2]!.some(({ kind }) => kind === 'entered')).toBe(true);
-    await run.expectReplay();
+    await expectReplay(run);
   });
 
   test('begins with a quorum, and takes in a site that is late', async () => {
@@ -68,7 +68,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
     run.join(1);
     await run.end();
     expect(run.attendance.map((sites) => sites.join(''))).toEqual(['AC', 'ABC']);
-    await run.expectReplay();
+    await expectReplay(run);
   });
 });
 
@@ -87,7 +87,7 @@ test('within an epoch: who is lost is missed, and who is back takes part from th
   await run.end();
   expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AC', 'ABC']);
   expect(run.members.some(({ step }) => step % 10 !== 0)).toBe(true);
-  await run.expectReplay();
+  await expectReplay(run);
 });
 
 test('a site that is silent is a straggler too', async () => {
@@ -104,7 +104,7 @@ test('a site that is silent is a straggler too', async () => {
     reason: expect.stringMatching(/site C is away or silent/),
   });
   await run.end([0, 1]);
-  await run.expectReplay();
+  await expectReplay(run);
 });
 
 test('fewer than a quorum end the study, which names them', async () => {
@@ -181,7 +181,7 @@ describe('withdrawal', () => {
     const { test: figures } = await run.end([0, 1]);
     expect(Object.keys(figures!.sites)).toEqual(['A', 'B']);
     expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AB']);
-    await run.expectReplay();
+    await expectReplay(run);
   });
 
   test('ends a study that needs all its sites', async () => {
