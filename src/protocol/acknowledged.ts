@@ -14,14 +14,19 @@ export function* acknowledged(lines: Lines, script: Iterable<Exchange>): Generat
   let bytes = 0;
   let last: Exchange | undefined;
   for (const line of script) {
-    const more = tensorBytes(line.tensors);
-    const tooMany = messages === MESSAGES_UNACKNOWLEDGED || bytes + more > BYTES_UNACKNOWLEDGED;
-    if (line.direction === 'down' && last?.direction === 'down' && tooMany) {
-      const { epoch, step, part, chunk } = last;
-      yield lines.line('up', 'acknowledge', { epoch, step, part, chunk });
-      [messages, bytes] = [0, 0];
+    if (line.direction === 'up') {
+      messages = bytes = 0;
+    } else {
+      const more = tensorBytes(line.tensors);
+      const tooMany = messages === MESSAGES_UNACKNOWLEDGED || bytes + more > BYTES_UNACKNOWLEDGED;
+      if (last?.direction === 'down' && tooMany) {
+        const { epoch, step, part, chunk } = last;
+        yield lines.line('up', 'acknowledge', { epoch, step, part, chunk });
+        messages = bytes = 0;
+      }
+      messages += 1;
+      bytes += more;
     }
-    [messages, bytes] = line.direction === 'down' ? [messages + 1, bytes + more] : [0, 0];
     yield line;
     last = line;
   }

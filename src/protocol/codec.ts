@@ -1,10 +1,9 @@
 // A frame as bytes: a fixed prefix, the protobuf header, and the tensors raw (docs/PROTOCOL.md). Encoding never copies tensor data;
 // decoding gives views into the frame. Everything about a frame that can be checked without knowing the study is checked here.
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { fromHex, ProtocolError, toHex } from '../base/index.ts';
 import { type DType, bytesOf, bytesPerElement, elementCount, viewBytes } from '../tensor/index.ts';
-import { HeaderSchema, type Proof as ProofHeader } from './gen/septum_pb.ts';
+import { type Header, type ProofHeader, readHeader, writeHeader } from './header.ts';
 import { type Message, type MessageKind, messageKinds, type NamedTensor, type Proof } from './message.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -36,28 +35,26 @@ export const frameOverheadBytesMax = PREFIX_BYTES + headerBytesMax + DATA_ALIGNM
 
 /** The parts of a frame, in order; the tensors' own bytes are among them, not copies. */
 export function encodeMessage(message: Message): readonly Uint8Array<ArrayBuffer>[] {
-  const header = toBinary(
-    HeaderSchema,
-    create(HeaderSchema, {
-      kind: messageKinds[message.kind],
-      sequence: BigInt(message.sequence),
-      epoch: message.epoch,
-      step: message.step,
-      part: message.part,
-      chunk: message.chunk,
-      scalars: [...message.scalars],
-      tensors: message.tensors.map(({ name, tensor }) => ({
-        name,
-        dtype: dtypeNumbers[tensor.dtype] ?? 0,
-        dims: [...tensor.dims],
-      })),
-      site: message.site,
-      plan: fromHex(message.plan),
-      text: message.text,
-      digest: fromHex(message.digest),
-      ...(message.proof && { proof: encodeProof(message.proof) }),
-    }),
-  );
+  const { kind, epoch, step, part, chunk, scalars, site, text } = message;
+  const header = writeHeader({
+    kind: messageKinds[kind],
+    sequence: BigInt(message.sequence),
+    epoch,
+    step,
+    part,
+    chunk,
+    scalars,
+    tensors: message.tensors.map(({ name, tensor: { dtype, dims } }) => ({
+      name,
+      dtype: dtypeNumbers[dtype] ?? 0,
+      dims,
+    })),
+    site,
+    plan: fromHex(message.plan),
+    text,
+    digest: fromHex(message.digest),
+    proof: message.proof && encodeProof(message.proof),
+  });
   const dataStart = aligned(PREFIX_BYTES + header.length, message.tensors.length > 0 ? DATA_ALIGNMENT : 1);
   const head = new Uint8Array(dataStart);
   const view = new DataView(head.buffer);
@@ -179,20 +176,14 @@ function decodeProof({ challenge, key, token, signature }: ProofHeader): Proof {
   return { challenge: toHex(challenge), key: toHex(key), token: toHex(token), signature: toHex(signature) };
 }
 
-function parseHeader(bytes: Uint8Array) {
+function parseHeader(bytes: Uint8Array): Header {
   let header;
   try {
-    header = fromBinary(HeaderSchema, bytes);
+    header = readHeader(bytes);
   } catch (cause) {
     throw new ProtocolError('bad-frame', 'the header is not a valid protobuf message', { cause });
   }
-  if (
-    header.$unknown !== undefined ||
-    header.proof?.$unknown !== undefined ||
-    header.tensors.some((tensor) => tensor.$unknown !== undefined)
-  ) {
-    throw new ProtocolError('bad-field', 'the header has a field that this version does not know');
-  }
+  if (!header) throw new ProtocolError('bad-field', 'the header has a field that this version does not know');
   return header;
 }
 

@@ -131,8 +131,8 @@ export class Lines {
     this.#plan = plan;
   }
 
-  line(direction: Direction, kind: MessageKind, about: About): Exchange {
-    const { epoch = 0, step = 0, part = 0, chunk = 0, tensors = none, scalars = 0, digest = false } = about;
+  line(direction: Direction, kind: MessageKind, about: About, tensors = about.tensors ?? none): Exchange {
+    const { epoch = 0, step = 0, part = 0, chunk = 0, scalars = 0, digest = false } = about;
     return {
       direction,
       kind,
@@ -183,7 +183,7 @@ export class Lines {
   activations(part: number, records: number, about: About): Exchange {
     const known = (this.#activations[part] ??= new Map());
     const tensors = memoized(known, records, () => this.#ofActivations(part, records));
-    return this.line('up', 'activations', { ...about, part, tensors });
+    return this.line('up', 'activations', part === 0 ? about : { ...about, part }, tensors);
   }
 
   #ofActivations(part: number, records: number): readonly TensorSpec[] {

@@ -4,6 +4,8 @@ import type { Reply, Request } from './messages.ts';
 
 /** Carries requests to one core and answers in order. */
 export interface Channel {
+  /** Whether a request is done before `send` returns. Then nothing needs to move, and `transfer` may be empty. */
+  readonly isAtOnce?: boolean;
   /**
    * Takes the request at once; the buffers of `transfer` may not be used again. Rejects with EngineError `engine-closed`
    * when the core is gone, and only then.

@@ -27,7 +27,7 @@ export class ExitGate {
   }
 
   /** Makes a native call. Once the process is exiting it stops this thread instead, for good. */
-  async through<Result>(call: () => Promise<Result>): Promise<Result> {
+  through<Result>(call: () => Result): Result {
     const words = this.#words;
     Atomics.store(words, INSIDE, 1);
     if (Atomics.load(words, CLOSED) === 1) {
@@ -35,7 +35,7 @@ export class ExitGate {
       Atomics.wait(words, CLOSED, 1);
     }
     try {
-      return await call();
+      return call();
     } finally {
       this.#leave();
     }

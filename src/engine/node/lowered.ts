@@ -1,26 +1,25 @@
 // Running a lowered graph in the place of a standard one: in units of records where it has them, filled up with records of zeros where it
 // takes whole blocks only.
 
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { putRows, rowsOf, type Tensor, zeros } from '../../tensor/index.ts';
 import { type Declaration, isBatched } from './check-run.ts';
 import type { GraphFile, LoweredFile } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { release } from './release.ts';
-import { addUp, firstRows, missingIn, padded, releaseNew, type Through, UnitsRun, type Values } from './units-run.ts';
-
-type Fetches = Readonly<Record<string, OrtTensor | null>>;
+import type { Fetches, Session, Values } from './session.ts';
+import { addUp, firstRows, missingIn, padded, releaseNew, type Through, UnitsRun } from './units-run.ts';
 
 interface Sessions {
-  readonly records: InferenceSession;
-  readonly prepare: InferenceSession | undefined;
-  readonly rest: InferenceSession | undefined;
+  readonly records: Session;
+  readonly prepare: Session | undefined;
+  readonly rest: Session | undefined;
 }
 
 /** How every call into a session is made, and how a session is closed. */
 interface Hooks {
   readonly through: Through;
-  readonly close: (session: InferenceSession) => Promise<void>;
+  readonly close: (session: Session) => void;
 }
 
 /** Records of a run; 0 when the graph has no input with a batch dimension. */
@@ -65,56 +64,56 @@ export class LoweredSession {
   }
 
   /** The outputs that `fetches` names; a tensor given there is filled where the runtime can. `unit` overrides the records in a unit. */
-  async run(feeds: Values, fetches: Fetches, unit = this.#form.units?.records ?? Infinity): Promise<Values> {
+  run(feeds: Values, fetches: Fetches, unit = this.#form.units?.records ?? Infinity): Values {
     const batch = batchOf(this.#graph, feeds);
     if (!this.#form.units) return this.#whole(feeds, fetches, batch);
-    const units = await this.begin(feeds);
+    const units = this.begin(feeds);
     const names = Object.keys(fetches).filter((name) => this.#batched.has(name));
     const joined: Record<string, Tensor> = {};
     for (let from = 0; from < batch; from += unit) {
       const count = Math.min(unit, batch - from);
-      for (const [name, rows] of Object.entries(await units.add(this.#rows(feeds, from, count), names))) {
+      for (const [name, rows] of Object.entries(units.add(this.#rows(feeds, from, count), names))) {
         joined[name] ??= zeros(rows.dtype, rows.dims.with(0, batch));
         putRows(joined[name], from, rows);
       }
     }
-    const results = await this.end([units.takeSums()], feeds, fetches);
+    const results = this.end([units.takeSums()], feeds, fetches);
     return { ...results, ...ortValues(joined) };
   }
 
   /** Begins a run in units. What `feeds` has of records is not looked at. */
-  async begin(feeds: Values): Promise<UnitsRun> {
+  begin(feeds: Values): UnitsRun {
     const { units } = this.#form;
     const { prepare, records } = this.#sessions;
-    const early = prepare && (await this.#hooks.through(() => prepare.run(pick(feeds, units?.prepareInputs ?? []))));
+    const early = prepare && this.#hooks.through(() => prepare.run(pick(feeds, units?.prepareInputs ?? [])));
     const fixed = pick(feeds, this.#fixedInputs);
     return new UnitsRun(this.#form, records, fixed, early ?? {}, this.#hooks.through);
   }
 
   /** The outputs that are of no record, from the sums of all units; those of several threads are added in order. */
-  async end(all: readonly Readonly<Record<string, Tensor>>[], feeds: Values, fetches: Fetches): Promise<Values> {
+  end(all: readonly Readonly<Record<string, Tensor>>[], feeds: Values, fetches: Fetches): Values {
     const sums: Record<string, Tensor> = {};
     for (const own of all) for (const [name, value] of Object.entries(own)) addUp(sums, name, value);
-    const rest = this.#sessions.rest as InferenceSession;
+    const rest = this.#sessions.rest as Session;
     const outputs: Record<string, OrtTensor | null> = {};
     for (const name in fetches) if (!this.#batched.has(name)) outputs[name] = fetches[name] ?? null;
     const given = pick(feeds, this.#form.units?.restInputs ?? []);
     for (const name in sums) given[name] = toOrt(sums[name] as Tensor);
-    const results = await this.#hooks.through(() => rest.run(given, outputs));
+    const results = this.#hooks.through(() => rest.run(given, outputs));
     for (const value of Object.values(sums)) release(value.data);
     return results;
   }
 
-  async release(): Promise<void> {
-    for (const session of Object.values(this.#sessions)) if (session) await this.#hooks.close(session);
+  release(): void {
+    for (const session of Object.values(this.#sessions)) if (session) this.#hooks.close(session);
   }
 
-  async #whole(feeds: Values, fetches: Fetches, batch: number): Promise<Values> {
+  #whole(feeds: Values, fetches: Fetches, batch: number): Values {
     const { records } = this.#sessions;
     const missing = missingIn(batch, this.#form.recordsMultiple);
     if (missing === 0) return this.#hooks.through(() => records.run(feeds, fetches));
     const batched = padded(pick(feeds, [...this.#batched]), missing);
-    const results = await this.#hooks.through(() => records.run({ ...feeds, ...batched }, fetches));
+    const results = this.#hooks.through(() => records.run({ ...feeds, ...batched }, fetches));
     releaseNew(batched, feeds);
     return Object.fromEntries(
       Object.entries(results).map(([name, value]) => [

@@ -5,7 +5,7 @@ import { writeModel, type Graph } from '../../onnx/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Engine, EngineInfo, LoadedGraph, PartedRun, Run } from '../engine.ts';
 import { WholeRun } from '../whole-run.ts';
-import { buffersOf, movable } from './buffers.ts';
+import { aligned, buffersOf, movable } from './buffers.ts';
 import type { Channel } from './channel.ts';
 import { type Lane, Lanes } from './lanes.ts';
 import { lowerFile } from './lower-file.ts';
@@ -138,7 +138,9 @@ export class NodeEngine implements Engine {
 
   async runAll(runs: readonly Run[]): Promise<readonly Record<string, Tensor>[]> {
     this.#checkOpen();
-    const orders = runs.map(orderOf);
+    if (this.#channel.isAtOnce === true)
+      return this.#request({ kind: 'run', orders: runs.map((run) => orderOf(run, aligned)) });
+    const orders = runs.map((run) => orderOf(run, movable));
     this.#lanes?.changed(orders.flatMap(({ keep }) => Object.values(keep)));
     return this.#request({ kind: 'run', orders }, buffersOf(orders.map((order) => order.feeds)));
   }
@@ -150,7 +152,7 @@ export class NodeEngine implements Engine {
     if (!lanes || !known?.spread || !spreads(run, known))
       return new WholeRun(this, run, known?.batchedOutputs ?? new Set());
     const fetch = run.fetch ?? [];
-    const order = orderOf({ ...run, fetch: fetch.filter((name) => !known.batchedOutputs.has(name)) });
+    const order = orderOf({ ...run, fetch: fetch.filter((name) => !known.batchedOutputs.has(name)) }, movable);
     const runId = ++runCount;
     const { reads, unit } = known.spread;
     const threads = [this.#beginHere(runId, order), ...this.#beginAt(lanes, runId, order, reads)];
@@ -239,16 +241,7 @@ export class NodeEngine implements Engine {
 
   async #close(): Promise<void> {
     // The core may be gone already; then there is nothing left to free.
-    const closed = new Promise<void>((resolve) => {
-      this.#turns.take(
-        () =>
-          void this.#channel.send({ kind: 'close' }, []).then(
-            () => resolve(),
-            () => resolve(),
-          ),
-      );
-    });
-    await closed;
+    await this.#turns.take(() => this.#channel.send({ kind: 'close' }, [])).catch(() => undefined);
     await this.#channel.ended();
     await this.#lanes?.close();
   }
@@ -263,10 +256,7 @@ export class NodeEngine implements Engine {
 
   async #ask(request: Request, transfer: readonly ArrayBuffer[]): Promise<Extract<Reply, { readonly ok: true }>> {
     this.#checkOpen();
-    const reply = await new Promise<Reply>((resolve, reject) => {
-      this.#turns.take(() => void this.#channel.send(request, transfer).then(resolve, reject));
-    });
-    return resultsOf(reply);
+    return resultsOf(await this.#turns.take(() => this.#channel.send(request, transfer)));
   }
 }
 
@@ -300,11 +290,11 @@ function without<T>(values: Readonly<Record<string, T>>, names: readonly string[
   return Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
 }
 
-function orderOf(run: Run): RunOrder {
+function orderOf(run: Run, given: typeof movable): RunOrder {
   return {
     graphId: run.graph.id,
     graphName: run.graph.name,
-    feeds: movable(run.feeds ?? {}, run.transfer === true),
+    feeds: given(run.feeds ?? {}, run.transfer === true),
     resident: run.resident ?? {},
     keep: run.keep ?? {},
     fetch: run.fetch ?? [],

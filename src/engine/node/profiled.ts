@@ -2,7 +2,7 @@
 // is made. So that others can put it on the machine's clock, the first runs' starts by that one are written beside it.
 
 import { writeFileSync } from 'node:fs';
-import type { InferenceSession } from 'onnxruntime-node';
+import type { Session } from './session.ts';
 
 /** Of so many runs the start is kept. The clocks' difference follows from the one that began with the least delay. */
 const startsMost = 200;
@@ -19,11 +19,9 @@ export class Profiled {
   }
 
   /** Has the session's runs noted. */
-  watch(session: InferenceSession): void {
-    const run = session.run.bind(session) as (...values: readonly unknown[]) => ReturnType<InferenceSession['run']>;
-    session.run = (...values: readonly unknown[]) => {
+  watch(session: Session): void {
+    session.onRun = () => {
       if (this.#startsUs.length < startsMost) this.#startsUs.push(Number(process.hrtime.bigint() / 1000n));
-      return run(...values);
     };
   }
 

@@ -4,11 +4,11 @@ import { EngineError, messageOf } from '../../base/index.ts';
 import type { Reply, Request, Tensors } from './messages.ts';
 import type { SessionCore } from './session-core.ts';
 
-/** Does what is asked. Never rejects: what goes wrong is in the reply. */
-export async function serve(core: SessionCore, request: Request): Promise<Reply> {
+/** Does what is asked. Never throws: what goes wrong is in the reply. */
+export function serve(core: SessionCore, request: Request): Reply {
   try {
-    if (request.kind === 'load') return { ok: true, results: [], refusal: await core.load(request.file) };
-    return { ok: true, results: await perform(core, request) };
+    if (request.kind === 'load') return { ok: true, results: [], refusal: core.load(request.file) };
+    return { ok: true, results: perform(core, request) };
   } catch (error) {
     const code = error instanceof EngineError ? (error.code as 'run-failed') : 'run-failed';
     const cause = error instanceof EngineError && error.cause !== undefined ? messageOf(error.cause) : undefined;
@@ -16,13 +16,10 @@ export async function serve(core: SessionCore, request: Request): Promise<Reply>
   }
 }
 
-async function perform(
-  core: SessionCore,
-  request: Exclude<Request, { readonly kind: 'load' }>,
-): Promise<readonly Tensors[]> {
+function perform(core: SessionCore, request: Exclude<Request, { readonly kind: 'load' }>): readonly Tensors[] {
   switch (request.kind) {
     case 'unload':
-      await core.unload(request.graphId, request.graphName);
+      core.unload(request.graphId, request.graphName);
       return [];
     case 'put':
       core.put(request.tensors);
@@ -32,30 +29,27 @@ async function perform(
     case 'drop':
       core.drop(request.names);
       return [];
-    case 'run': {
-      const results: Tensors[] = [];
-      for (const order of request.orders) results.push(await core.run(order));
-      return results;
-    }
+    case 'run':
+      return request.orders.map((order) => core.run(order));
     case 'load-units':
-      await core.loadUnits(request.file);
+      core.loadUnits(request.file);
       return [];
     case 'begin':
-      await core.begin(request.runId, request.order);
+      core.begin(request.runId, request.order);
       return [];
     case 'add':
-      return [await core.add(request.runId, request.rows, request.fetch)];
+      return [core.add(request.runId, request.rows, request.fetch)];
     case 'sums':
       return [core.takeSums(request.runId)];
     case 'end': {
-      const fetched = await core.end(request.runId, request.sums);
+      const fetched = core.end(request.runId, request.sums);
       return [fetched, core.get(request.share)];
     }
     case 'end-profile':
-      await core.endProfile();
+      core.endProfile();
       return [];
     case 'close':
-      await core.close();
+      core.close();
       return [];
   }
 }

@@ -1,7 +1,7 @@
 // What an engine does where it computes: a table of loaded graphs, the resident tensors, and runs. It has one caller (the engine's
 // thread, or InlineEngine), which makes one call at a time and waits for it. `session.run` computes synchronously inside.
 
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { assert, EngineError, messageOf, type EngineErrorCode } from '../../base/index.ts';
 import { cloneTensor, elementCount, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkOutputs, failed, type Declaration, type Given } from './check-run.ts';
@@ -10,13 +10,14 @@ import type { CoreSettings, GraphFile, LoweredFile, RunOrder, Tensors } from './
 import { batchOf, type LoweredSession } from './lowered.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { Residents, type Made } from './residents.ts';
+import type { Fetches, Session, Values } from './session.ts';
 import { SessionMaker } from './session-maker.ts';
 import type { UnitsRun } from './units-run.ts';
 
 interface LoadedSession extends Declaration {
   readonly file: GraphFile;
   /** The graph as it is; made when it is first needed where there is a lowered one. */
-  standard: InferenceSession | undefined;
+  standard: Session | undefined;
   readonly lowered: LoweredSession | undefined;
   readonly fileBytes: number;
 }
@@ -49,13 +50,13 @@ export class SessionCore {
    * Makes a session of the file: of its lowered graph if it has one that gives the same values, else of the graph itself. Returns why
    * a lowered graph was refused. Throws EngineError `unsupported-operator` or `load-failed`.
    */
-  async load(file: GraphFile): Promise<string | undefined> {
+  load(file: GraphFile): string | undefined {
     const { id, name, inputs, outputs, optional, lowered: form } = file;
     const loweredBytes = form ? bytesOfForm(form) : 0;
     this.#checkRoom(file.bytes.byteLength + loweredBytes, 'load-failed', `graph ${name}`);
-    const tried = form && (await this.#sessions.tried(file, form));
+    const tried = form && this.#sessions.tried(file, form);
     const lowered = typeof tried === 'string' ? undefined : tried;
-    const standard = lowered ? undefined : await this.#sessions.open(name, file.bytes, 'standard');
+    const standard = lowered ? undefined : this.#sessions.open(name, file.bytes, 'standard');
     const kept = lowered ? file : { ...file, lowered: undefined };
     const fileBytes = file.bytes.byteLength + (lowered ? loweredBytes : 0);
     this.#graphs.set(id, { file: kept, name, inputs, outputs, optional, fileBytes, standard, lowered });
@@ -64,23 +65,23 @@ export class SessionCore {
   }
 
   /** Makes a session of what takes units in the file's lowered graph. Throws EngineError `unsupported-operator` or `load-failed`. */
-  async loadUnits(file: GraphFile): Promise<void> {
+  loadUnits(file: GraphFile): void {
     const { id, name, inputs, outputs, optional, lowered: form } = file;
     assert(form, 'a graph whose units other threads take is lowered');
     const fileBytes = bytesOfForm(form);
     this.#checkRoom(fileBytes, 'load-failed', `graph ${name}`);
-    const lowered = await this.#sessions.lowered(file, form);
+    const lowered = this.#sessions.lowered(file, form);
     this.#graphs.set(id, { file, name, inputs, outputs, optional, fileBytes, standard: undefined, lowered });
     this.#fileBytes += fileBytes;
   }
 
   /** Frees the session. Throws EngineError `load-failed` when the graph is not loaded. */
-  async unload(graphId: number, name: string): Promise<void> {
+  unload(graphId: number, name: string): void {
     const loaded = this.#graphs.get(graphId);
     if (!loaded) throw new EngineError('load-failed', `graph ${name} is not loaded in this engine`);
     this.#graphs.delete(graphId);
     this.#fileBytes -= loaded.fileBytes;
-    await this.#release(loaded);
+    this.#release(loaded);
   }
 
   /** Takes the tensors over as residents; their buffers are not copied. */
@@ -118,21 +119,21 @@ export class SessionCore {
   }
 
   /** Runs a graph; the fetched tensors' buffers belong to the caller. A failed run changes no resident. */
-  async run(order: RunOrder): Promise<Tensors> {
+  run(order: RunOrder): Tensors {
     const graph = this.#graphs.get(order.graphId);
     if (!graph) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
     const given = this.#feedsOf(graph, order);
     const fetches = this.#fetchesOf(graph, order);
-    const results = await reworded(graph, async () => {
+    const results = reworded(graph, () => {
       if (graph.lowered?.takes(batchOf(graph, given))) return graph.lowered.run(given, fetches);
-      const session = await this.#standardOf(graph);
+      const session = this.#standardOf(graph);
       return this.#gate.through(() => session.run(given, fetches));
     });
     return this.#take(graph, order, fetches, results);
   }
 
   /** Begins a run in parts of a graph whose lowered form takes units. */
-  async begin(runId: number, order: RunOrder): Promise<void> {
+  begin(runId: number, order: RunOrder): void {
     const graph = this.#graphs.get(order.graphId);
     const lowered = graph?.lowered;
     if (!graph || !lowered) throw failed({ name: order.graphName }, 'it is not loaded in this engine');
@@ -144,12 +145,12 @@ export class SessionCore {
       if (order.resident[name] !== undefined) resident[name] = order.resident[name];
     }
     const given = this.#feedsOf(unitsRead, { feeds, resident });
-    const units = await reworded(graph, () => lowered.begin(given));
+    const units = reworded(graph, () => lowered.begin(given));
     this.#open.set(runId, { graph, lowered, order, units });
   }
 
   /** Takes the rows of the next unit of this thread; the fetched rows' buffers belong to the caller. */
-  async add(runId: number, rows: Tensors, fetch: readonly string[]): Promise<Tensors> {
+  add(runId: number, rows: Tensors, fetch: readonly string[]): Tensors {
     const { graph, lowered, units } = this.#openRun(runId);
     const given = this.#feedsOf(lowered.rowsRead, { feeds: rows, resident: {} });
     return reworded(graph, () => units.add(given, fetch));
@@ -163,36 +164,41 @@ export class SessionCore {
   }
 
   /** Ends a run in parts: what is not of a record is computed, from this thread's sums and then the others', and kept or given back. */
-  async end(runId: number, others: readonly Tensors[]): Promise<Tensors> {
+  end(runId: number, others: readonly Tensors[]): Tensors {
     const { graph, lowered, order } = this.#openRun(runId);
     const sums = [this.takeSums(runId), ...others];
     const given = this.#feedsOf(lowered.endReads, order);
     const fetches = this.#fetchesOf(graph, order);
-    return this.#take(graph, order, fetches, await reworded(graph, () => lowered.end(sums, given, fetches)));
+    return this.#take(
+      graph,
+      order,
+      fetches,
+      reworded(graph, () => lowered.end(sums, given, fetches)),
+    );
   }
 
   /** Writes what the sessions have profiled so far; they go on without. */
-  async endProfile(): Promise<void> {
-    await this.#sessions.endProfile();
+  endProfile(): void {
+    this.#sessions.endProfile();
   }
 
   /** Frees every session and forgets every tensor. */
-  async close(): Promise<void> {
+  close(): void {
     const sessions = [...this.#graphs.values()];
     this.#graphs.clear();
     this.#open.clear();
     this.#residents.clear();
     this.#fileBytes = 0;
-    for (const loaded of sessions) await this.#release(loaded);
+    for (const loaded of sessions) this.#release(loaded);
   }
 
-  async #release({ standard, lowered }: LoadedSession): Promise<void> {
-    if (standard) await this.#sessions.close(standard);
-    await lowered?.release();
+  #release({ standard, lowered }: LoadedSession): void {
+    if (standard) this.#sessions.close(standard);
+    lowered?.release();
   }
 
-  async #standardOf(graph: LoadedSession): Promise<InferenceSession> {
-    graph.standard ??= await this.#sessions.open(graph.name, graph.file.bytes, 'standard');
+  #standardOf(graph: LoadedSession): Session {
+    graph.standard ??= this.#sessions.open(graph.name, graph.file.bytes, 'standard');
     return graph.standard;
   }
 
@@ -232,12 +238,7 @@ export class SessionCore {
   }
 
   /** What is fetched, after keeping what is to be kept. */
-  #take(
-    graph: LoadedSession,
-    order: RunOrder,
-    fetches: Readonly<Record<string, OrtTensor | null>>,
-    results: InferenceSession.OnnxValueMapType,
-  ): Tensors {
+  #take(graph: LoadedSession, order: RunOrder, fetches: Fetches, results: Values): Tensors {
     const fetched: Tensors = {};
     for (const name of order.fetch) {
       const value = fromOrt(resultOf(graph, results, name));
@@ -253,12 +254,7 @@ export class SessionCore {
     return open;
   }
 
-  #keep(
-    graph: LoadedSession,
-    order: RunOrder,
-    fetches: Readonly<Record<string, OrtTensor | null>>,
-    results: InferenceSession.OnnxValueMapType,
-  ): void {
+  #keep(graph: LoadedSession, order: RunOrder, fetches: Fetches, results: Values): void {
     const made: Made[] = Object.entries(order.keep).map(([output, name]) => ({
       name,
       result: resultOf(graph, results, output),
@@ -289,9 +285,9 @@ function checkLength(value: Tensor, error: (problem: string) => EngineError): vo
 }
 
 /** What ONNX Runtime does, with the graph's name in what it complains of. */
-async function reworded<T>(graph: Declaration, work: () => Promise<T>): Promise<T> {
+function reworded<T>(graph: Declaration, work: () => T): T {
   try {
-    return await work();
+    return work();
   } catch (cause) {
     throw failed(graph, `ONNX Runtime could not run it: ${messageOf(cause)}`, cause);
   }
@@ -301,7 +297,7 @@ function bytesOfForm({ bytes, units }: LoweredFile): number {
   return bytes.byteLength + (units?.prepare?.byteLength ?? 0) + (units?.rest.byteLength ?? 0);
 }
 
-function resultOf(graph: Declaration, results: InferenceSession.OnnxValueMapType, name: string): OrtTensor {
+function resultOf(graph: Declaration, results: Values, name: string): OrtTensor {
   const value = results[name];
   if (!value) throw failed(graph, `ONNX Runtime gave no output "${name}"`);
   return value;

@@ -1,18 +1,18 @@
 // Makes ONNX Runtime's sessions of a graph's files, and tries a lowered form against the graph itself before it takes its place.
 
-import { InferenceSession } from 'onnxruntime-node';
 import { EngineError, messageOf } from '../../base/index.ts';
 import type { ExitGate } from './exit-gate.ts';
 import { LoweredSession } from './lowered.ts';
 import type { CoreSettings, GraphFile, LoweredFile } from './messages.ts';
 import { Profiled } from './profiled.ts';
+import { Session } from './session.ts';
 import { sessionOptions } from './session-options.ts';
 import { Trial } from './trial.ts';
 
 export class SessionMaker {
   readonly #settings: CoreSettings;
   readonly #gate: ExitGate;
-  readonly #profiled = new Map<InferenceSession, Profiled>();
+  readonly #profiled = new Map<Session, Profiled>();
 
   constructor(settings: CoreSettings, gate: ExitGate) {
     this.#settings = settings;
@@ -20,12 +20,12 @@ export class SessionMaker {
   }
 
   /** A session of a file, with the engine's threads unless told otherwise. Throws EngineError `unsupported-operator` or `load-failed`. */
-  async open(
+  open(
     name: string,
     bytes: Uint8Array<ArrayBuffer>,
     form: 'standard' | 'lowered',
     threads = this.#settings.threads,
-  ): Promise<InferenceSession> {
+  ): Session {
     const { profilePrefix } = this.#settings;
     const profiled = profilePrefix === undefined ? undefined : new Profiled(profilePrefix, name, threads);
     const options = {
@@ -33,7 +33,7 @@ export class SessionMaker {
       ...(profiled && { enableProfiling: true, profileFilePrefix: profiled.file }),
     };
     try {
-      const session = await this.#gate.through(() => InferenceSession.create(bytes, options));
+      const session = this.#gate.through(() => new Session(bytes, options));
       if (profiled) {
         profiled.watch(session);
         this.#profiled.set(session, profiled);
@@ -45,79 +45,73 @@ export class SessionMaker {
   }
 
   /** A session that still profiles writes its file. */
-  async close(session: InferenceSession): Promise<void> {
+  close(session: Session): void {
     this.#profiled.get(session)?.close();
     this.#profiled.delete(session);
-    await this.#gate.through(() => session.release());
+    this.#gate.through(() => session.release());
   }
 
   /** Has every session write its profile; those that are made later write theirs when they are closed. */
-  async endProfile(): Promise<void> {
+  endProfile(): void {
     for (const [session, profiled] of this.#profiled) {
-      await this.#gate.through(async () => session.endProfiling());
+      this.#gate.through(() => session.endProfiling());
       profiled.close();
     }
     this.#profiled.clear();
   }
 
   /** The lowered graph's session when it gives what the graph itself gives on random values, else why not. */
-  async tried(file: GraphFile, form: LoweredFile): Promise<LoweredSession | string> {
+  tried(file: GraphFile, form: LoweredFile): LoweredSession | string {
     let refusal = '';
     // Rounding can turn a maximum on which much hangs in a small graph; what is wrong differs on other values, too.
     for (const seed of [1, 2]) {
       let trial: Trial | undefined;
       let lowered: LoweredSession | undefined;
       try {
-        trial = await this.#trialOf(file, seed);
-        lowered = await this.lowered(file, form);
-        const difference = await trial.difference(lowered);
+        trial = this.#trialOf(file, seed);
+        lowered = this.lowered(file, form);
+        const difference = trial.difference(lowered);
         if (difference !== undefined) refusal = difference;
         else {
           // A session never gives back what a run took, and a trial's outputs lie in it: a step's go to residents.
-          await lowered.release();
+          lowered.release();
           lowered = undefined;
-          return await this.lowered(file, form);
+          return this.lowered(file, form);
         }
       } catch (error) {
         refusal = messageOf(error);
       } finally {
         trial?.release();
       }
-      await lowered?.release();
+      lowered?.release();
     }
     return refusal;
   }
 
   /** Runs the graph itself. Its session is freed before the lowered one is made, because each may need as much memory as a step. */
-  async #trialOf(file: GraphFile, seed: number): Promise<Trial> {
-    const standard = await this.open(file.name, file.bytes, 'standard');
+  #trialOf(file: GraphFile, seed: number): Trial {
+    const standard = this.open(file.name, file.bytes, 'standard');
     try {
-      return await this.#gate.through(() => Trial.of(standard, file, seed));
+      return this.#gate.through(() => Trial.of(standard, file, seed));
     } finally {
-      await this.close(standard);
+      this.close(standard);
     }
   }
 
   /** The sessions of a lowered form, untried; without a rest where the file has none. */
-  async lowered(file: GraphFile, form: LoweredFile): Promise<LoweredSession> {
+  lowered(file: GraphFile, form: LoweredFile): LoweredSession {
     const { name } = file;
     const { units } = form;
-    const opened: InferenceSession[] = [];
-    const open = async (
-      part: string,
-      bytes: Uint8Array<ArrayBuffer>,
-      kind: 'standard' | 'lowered',
-      threads?: number,
-    ) => {
-      const session = await this.open(`${name}${part}`, bytes, kind, threads);
+    const opened: Session[] = [];
+    const open = (part: string, bytes: Uint8Array<ArrayBuffer>, kind: 'standard' | 'lowered', threads?: number) => {
+      const session = this.open(`${name}${part}`, bytes, kind, threads);
       opened.push(session);
       return session;
     };
     try {
-      const records = await open('', form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
-      const prepare =
-        units?.prepare && (await open(' (weights)', units.prepare, 'standard', units.spread ? 1 : undefined));
-      const rest = units && units.rest.length > 0 ? await open(' (update)', units.rest, 'standard') : undefined;
+      const records = open('', form.bytes, 'lowered', units?.spread === true ? 1 : undefined);
+      const prepare = units?.prepare && open(' (weights)', units.prepare, 'standard', units.spread ? 1 : undefined);
+      const rest = units && units.rest.length > 0 ? open(' (update)', units.rest, 'standard') : undefined;
       return new LoweredSession(
         file,
         form,
@@ -128,7 +122,7 @@ export class SessionMaker {
         },
       );
     } catch (error) {
-      for (const session of opened) await this.close(session);
+      for (const session of opened) this.close(session);
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 // The check that a lowered graph gives the values of its standard one: both run on the same random records and parameters.
 
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { randomStream } from '../../base/index.ts';
 import type { Dim, ValueInfo } from '../../onnx/index.ts';
 import { type Tensor, zeros } from '../../tensor/index.ts';
@@ -8,11 +8,10 @@ import type { LoweredSession } from './lowered.ts';
 import type { GraphFile } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { release } from './release.ts';
+import type { Session, Values } from './session.ts';
 
 /** Relative difference (L2) from which a lowered graph is refused: rounding may turn a rectifier or a maximum here and there, an error does more. */
 const differenceMax = 0.02;
-
-type Values = Readonly<Record<string, OrtTensor>>;
 
 /** A run of the standard graph, to hold the lowered one against. */
 export class Trial {
@@ -29,19 +28,19 @@ export class Trial {
   }
 
   /** Runs the standard graph on random values, other ones for another seed. */
-  static async of(standard: InferenceSession, file: GraphFile, seed: number): Promise<Trial> {
+  static of(standard: Session, file: GraphFile, seed: number): Trial {
     // Three records in units of two are filled up, divided and added; few, so that the check costs little memory.
     const [batch, unit] = file.lowered?.paddable === true ? [3, 2] : [file.lowered?.recordsMultiple ?? 1, undefined];
     const feeds = Object.fromEntries(
       file.inputs.map((input, index) => [input.name, toOrt(randomValue(input, batch, [seed, index]))]),
     );
-    return new Trial(file, feeds, await standard.run(feeds), unit);
+    return new Trial(file, feeds, standard.run(feeds), unit);
   }
 
   /** What the lowered graph gives that is not the same up to rounding, in words; undefined when there is nothing. */
-  async difference(lowered: LoweredSession): Promise<string | undefined> {
+  difference(lowered: LoweredSession): string | undefined {
     const all = Object.fromEntries(this.#file.outputs.map(({ name }) => [name, null]));
-    const got = await lowered.run(this.#feeds, all, this.#unit);
+    const got = lowered.run(this.#feeds, all, this.#unit);
     let difference: string | undefined;
     for (const { name } of this.#file.outputs) {
       const value = fromOrt(got[name] as OrtTensor);

@@ -7,10 +7,12 @@ interface Turn {
 export class Turns {
   readonly #waiting: Turn[] = [];
 
-  /** Calls `post` when everything before it has left, which may be at once. */
-  take(post: () => void): void {
-    if (this.#waiting.length === 0) post();
-    else this.#waiting.push({ post });
+  /** Calls `post` when everything before it has left, which may be at once, and gives what it gives. */
+  take<T>(post: () => Promise<T>): Promise<T> {
+    if (this.#waiting.length === 0) return post();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ post: () => void post().then(resolve, reject) });
+    });
   }
 
   /** Keeps a place; what comes later waits until it is filled. */

@@ -1,24 +1,24 @@
 // A batch in units of records, in one thread: each unit's rows come out at once, its sums over records are added to those before.
 
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { cloneTensor, rowsOf, type Tensor, zeros } from '../../tensor/index.ts';
 import type { LoweredFile } from './messages.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { release } from './release.ts';
+import type { Session, Values } from './session.ts';
 
-export type Values = Readonly<Record<string, OrtTensor>>;
-export type Through = <T>(call: () => Promise<T>) => Promise<T>;
+export type Through = <T>(call: () => T) => T;
 
 export class UnitsRun {
   readonly #form: LoweredFile;
-  readonly #session: InferenceSession;
+  readonly #session: Session;
   readonly #fixed: Values;
   readonly #early: Values;
   readonly #through: Through;
   readonly #sums: Record<string, Tensor> = {};
 
   /** Inputs that are of no record: `fixed` as they were given, `early` made for this run, which frees them. */
-  constructor(form: LoweredFile, session: InferenceSession, fixed: Values, early: Values, through: Through) {
+  constructor(form: LoweredFile, session: Session, fixed: Values, early: Values, through: Through) {
     this.#form = form;
     this.#session = session;
     this.#fixed = { ...fixed, ...early };
@@ -27,7 +27,7 @@ export class UnitsRun {
   }
 
   /** Takes the rows of a unit, 1 record or more. Gives the rows of the outputs that `fetch` names. */
-  async add(rows: Values, fetch: readonly string[]): Promise<Record<string, Tensor>> {
+  add(rows: Values, fetch: readonly string[]): Record<string, Tensor> {
     const sums = this.#form.units?.sums ?? [];
     const count = Object.values(rows)[0]?.dims[0] ?? 0;
     const given = padded(rows, missingIn(count, this.#form.recordsMultiple));
@@ -36,7 +36,7 @@ export class UnitsRun {
     for (const name of sums) wanted[name] = null;
     const feeds: Record<string, OrtTensor> = { ...this.#fixed };
     for (const name in given) feeds[name] = given[name] as OrtTensor;
-    const results = await this.#through(() => this.#session.run(feeds, wanted));
+    const results = this.#through(() => this.#session.run(feeds, wanted));
     releaseNew(given, rows);
     for (const name of sums) addUp(this.#sums, name, fromOrt(results[name] as OrtTensor));
     const rowsOut: Record<string, Tensor> = {};

@@ -13,18 +13,13 @@ assert(parentPort, 'worker.ts runs in a worker thread');
 const port = parentPort;
 const { settings, gate } = workerData as ThreadStart;
 const core = new SessionCore(settings, new ExitGate(gate));
-let last: Promise<void> = Promise.resolve();
 
 port.on('message', (request: Request) => {
-  last = last.then(() => answer(request));
-});
-
-async function answer(request: Request): Promise<void> {
-  const reply: Reply = await serve(core, request);
+  const reply: Reply = serve(core, request);
   port.postMessage(reply, reply.ok ? buffersOf(reply.results) : []);
   // The fed tensors came with buffers of their own; nothing reads them any more.
   const fed =
     request.kind === 'run' ? request.orders.map(({ feeds }) => feeds) : request.kind === 'add' ? [request.rows] : [];
   for (const tensors of fed) for (const value of Object.values(tensors)) release(value.data);
   if (request.kind === 'close') port.close();
-}
+});

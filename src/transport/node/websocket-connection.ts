@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { TransportError, messageOf } from '../../base/index.ts';
-import { frameBytes } from '../frame.ts';
+import { frameBytes, joinFrame } from '../frame.ts';
 import { Inbox } from '../inbox.ts';
 import { SendGate } from '../send-gate.ts';
 import type { Connection } from '../transport.ts';
@@ -18,6 +18,8 @@ import { binaryMessageHeader } from './websocket-frame.ts';
 
 const missedHeartbeatsMax = 3;
 const lingerMs = 1000;
+/** To copy the parts of a frame of this size takes less time than to write them one by one. */
+const joinedBytesMax = 16 << 10;
 const orderlyCodes: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 
 export class WebSocketConnection implements Connection {
@@ -130,11 +132,17 @@ export class WebSocketConnection implements Connection {
       throw new TransportError('closed', `${this.remote}: the connection is closing`);
     this.bytesSent += bytes;
     const socket = this.#socket;
+    const header = binaryMessageHeader(bytes, this.#masked);
+    const left = (): void => this.#gate.leave(bytes);
+    if (bytes <= joinedBytesMax) {
+      socket.write(joinFrame([header, ...frame], header.byteLength + bytes), left);
+      return;
+    }
     socket.cork();
-    socket.write(binaryMessageHeader(bytes, this.#masked));
+    socket.write(header);
     for (const part of frame) if (part.byteLength > 0) socket.write(part);
     // An empty write marks the end of the frame's bytes: its callback comes when all of them have left.
-    socket.write('', () => this.#gate.leave(bytes));
+    socket.write('', left);
     socket.uncork();
   }
 
