@@ -1,10 +1,11 @@
 // The model folder that a study leaves: segment.onnx, trunk.onnx, (head.onnx,) joined.onnx and model.json. Where each site has a segment
 // of its own there is such a folder for every site, below a model.json that names them.
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, DataError, messageOf } from '../base/index.ts';
 import { type Graph, readModel, writeModel } from '../onnx/index.ts';
+import { atomicWriteFile, makeFolder } from '../store/node/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import {
   checkSite,
@@ -21,9 +22,9 @@ export interface FinishedStudy extends DescribedModel, Omit<TrainedStudy, 'segme
   readonly segments: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
 }
 
-/** Writes the folder. A site of a `private` study whose segment is not given has no folder. */
+/** Writes the folder; throws DataError `bad-file` when it cannot be. A site of a `private` study whose segment is not given has no folder. */
 export async function writeModelFolder(folder: string, finished: FinishedStudy): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder, 0o777);
   const { segments, plan } = finished;
   if (plan.choices.segments !== 'private') {
     const segment = segments[''] ?? Object.values(segments)[0];
@@ -36,19 +37,19 @@ export async function writeModelFolder(folder: string, finished: FinishedStudy):
     const segment = segments[site];
     if (!segment) continue;
     const own = join(folder, site);
-    await mkdir(own, { recursive: true });
+    await makeFolder(own, 0o777);
     await writeOne(own, { ...finished, segment }, describeModel(finished, site));
   }
 }
 
 async function writeOne(folder: string, trained: TrainedStudy, description: ModelDescription): Promise<void> {
   for (const [name, graph] of Object.entries(modelGraphs(trained)) as [string, Graph][])
-    await writeFile(join(folder, `${name}.onnx`), writeModel(graph));
+    await atomicWriteFile(join(folder, `${name}.onnx`), writeModel(graph));
   await writeDescription(folder, description);
 }
 
 async function writeDescription(folder: string, description: ModelDescription): Promise<void> {
-  await writeFile(join(folder, 'model.json'), `${JSON.stringify(description, null, 2)}\n`);
+  await atomicWriteFile(join(folder, 'model.json'), `${JSON.stringify(description, null, 2)}\n`);
 }
 
 /** One model: its description and graphs. */

@@ -50,6 +50,8 @@ export interface StartOptions {
   readonly node?: readonly string[];
   /** Variables beside those of this process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs the process, with its arguments: it gets Node's after them. */
+  readonly within?: readonly string[];
   /** What is on standard input; default: nothing. */
   readonly input?: string;
 }
@@ -57,7 +59,8 @@ export interface StartOptions {
 /** Starts `septum ARGUMENTS…`. */
 export function start(commandArguments: readonly string[], options: StartOptions = {}): Running {
   requireFreshBuild();
-  const child = spawn(process.execPath, [...(options.node ?? []), command, ...commandArguments], {
+  const whole = [...(options.within ?? []), process.execPath, ...(options.node ?? []), command, ...commandArguments];
+  const child = spawn(whole[0] as string, whole.slice(1), {
     cwd: options.cwd,
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1', ...options.env },

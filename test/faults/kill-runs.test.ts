@@ -4,17 +4,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { folder } from '../e2e/septum.ts';
-import {
-  dealDeath,
-  type KillOutcome,
-  type KillStudy,
-  type Phase,
-  phases,
-  runStudy,
-  studies,
-  writeStudy,
-} from './kill-runs.ts';
+import { dealDeath, type KillOutcome, type KillStudy, type Phase, phases, runStudy, studies } from './kill-runs.ts';
 import { Dice } from './mutations.ts';
+import { writeStudy } from './process-study.ts';
 
 const runs = Number(process.env['SEPTUM_KILL_RUNS'] ?? 10);
 const firstSeed = Number(process.env['SEPTUM_SEED'] ?? 1);

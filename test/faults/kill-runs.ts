@@ -1,33 +1,19 @@
 // Studies of real processes, `septum server` and two times `septum site`, one or all of which are killed with SIGKILL at a moment that is
 // dealt by a seed, and started again.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import sharp from 'sharp';
-import { sha256Hex } from '../../src/base/index.ts';
-import { planHash } from '../../src/protocol/index.ts';
-import { openFileCommitStore } from '../../src/store/node/index.ts';
-import { planOf, readStudy } from '../../src/study/index.ts';
-import { bytesOf } from '../../src/tensor/index.ts';
-import { type Ended, type Running, start } from '../e2e/septum.ts';
+import type { Running, StartOptions } from '../e2e/septum.ts';
 import type { Dice } from './mutations.ts';
+import { epochs, type ProcessOutcome, ProcessStudy, sites, type StudyText } from './process-study.ts';
 
 export const phases = ['compute', 'send', 'write', 'rename', 'acknowledge'] as const;
 export type Phase = (typeof phases)[number];
 export const victims = ['server', 'site', 'all'] as const;
 export type Victim = (typeof victims)[number];
 
-const sites = ['site-1', 'site-2'] as const;
-const epochs = 8;
-/** Training records of each site. */
-const trainCounts = [48, 24];
-
-/** A study: its file's text, and who dies in it. */
-export interface KillStudy {
-  readonly name: string;
-  readonly choices: string;
-  readonly training?: string;
-  readonly images?: boolean;
+/** A study, and who dies in it. */
+export interface KillStudy extends StudyText {
   readonly victims?: readonly Victim[];
 }
 
@@ -53,67 +39,6 @@ export const studies: readonly KillStudy[] = [
   { name: 'detached', choices: 'labels: server, when: detached, order: none', victims: ['server'] },
 ];
 
-/** Writes a study and its sites' records into `place`. */
-export async function writeStudy(place: string, { choices, training, images = false }: KillStudy): Promise<void> {
-  mkdirSync(place, { recursive: true });
-  for (const [site, name] of sites.entries()) {
-    if (images) await writeImages(join(place, `${name}-data`), site);
-    else writeFileSync(join(place, `${name}.csv`), table(site));
-  }
-  const data = images
-    ? `data:
-  kind: images
-  labels: labels.csv
-  columns: { path: path, label: label, split: split }
-  classes: [dark, light]
-  positive: light
-  image: { width: 16, height: 16, channels: 1 }`
-    : `data:
-  kind: table
-  columns: { id: id, split: split }
-  inputs: [{ column: a, unit: mm }, { column: b, unit: mm }]
-  target: { column: y, unit: mm }`;
-  writeFileSync(
-    join(place, 'study.yaml'),
-    `study: killed
-choices: { ${choices} }
-sites: { count: ${sites.length} }
-network: ${images ? '{ name: ct-cnn, options: { size: 16 } }' : '{ name: lipid-mlp }'}
-training: { batch: 12, epochs: ${epochs}, learningRate: 0.01${training === undefined ? '' : `, ${training}`} }
-${data}
-`,
-  );
-}
-
-/** Parts by a record's number: of ten, six are trained on. */
-const parts = ['train', 'train', 'train', 'val', 'test'];
-
-function table(site: number): string {
-  const lines = ['id,a,b,split,y'];
-  const rows = Math.ceil(((trainCounts[site] ?? 0) * parts.length) / 3);
-  for (let row = 1000 * site; row < 1000 * site + rows; row++) {
-    const [a, b] = [(row * 37) % 101, (row * 53) % 89];
-    lines.push(`r${row},${a},${b},${parts[row % parts.length]},${100 + 2 * a - b}`);
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-async function writeImages(folder: string, site: number): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  const lines = ['path,label,split'];
-  const count = Math.ceil(((trainCounts[site] ?? 0) * parts.length) / 3);
-  for (let image = 0; image < count; image++) {
-    const isLight = image % 2 === 0;
-    const value = (isLight ? 150 : 60) + ((image * 7 + site) % 40);
-    const file = `image-${image}.png`;
-    await sharp({ create: { width: 16, height: 16, channels: 3, background: { r: value, g: value, b: value } } })
-      .png()
-      .toFile(join(folder, file));
-    lines.push(`${file},${isLight ? 'light' : 'dark'},${parts[image % parts.length]}`);
-  }
-  writeFileSync(join(folder, 'labels.csv'), `${lines.join('\n')}\n`);
-}
-
 /** Who is to die, when. */
 export interface Death {
   readonly victim: Victim;
@@ -134,11 +59,8 @@ export function dealDeath(dice: Dice, phase: Phase, { victims: allowed = victims
   return { victim, first: first as Death['first'], phase, nth, late: dice.integer(2) === 0 };
 }
 
-/** What a study of processes ended with. */
-export interface KillOutcome {
-  /** SHA-256 of what each party has at the end, by party: the last commit's tensors, and its model's files. */
-  readonly parameters: Readonly<Record<string, string>>;
-  readonly figures: unknown;
+/** What a study whose processes were killed ended with. */
+export interface KillOutcome extends ProcessOutcome {
   /** How the process that was killed first ended. */
   readonly signal: NodeJS.Signals | null;
   /** Steps that were made again. */
@@ -147,41 +69,21 @@ export interface KillOutcome {
   readonly steps: readonly number[];
 }
 
-const preload = ['--import', new URL('kill-at.mjs', import.meta.url).href];
+/** What a process is started with that is to kill itself then (kill-at.mjs). */
+export function killedAt({ phase, nth, late }: Pick<Death, 'phase' | 'nth' | 'late'>): StartOptions {
+  return {
+    node: ['--import', new URL('kill-at.mjs', import.meta.url).href],
+    env: { SEPTUM_KILL_AT: JSON.stringify({ phase, nth, late }) },
+  };
+}
 
 /** Runs the study in `place` with its state in `stateDir`; the dead are started again. */
 export async function runStudy(place: string, stateDir: string, death?: Death): Promise<KillOutcome> {
-  const study = join(place, 'study.yaml');
-  const hash = planHash(planOf(await readStudy(study)).plan);
-  const processes = new Map<string, Running>();
-  const begin = (name: string, commandArguments: readonly string[], mayDie: boolean): Running => {
-    const dies = mayDie && death?.first === name;
-    const env = dies ? { SEPTUM_KILL_AT: JSON.stringify(death) } : {};
-    const running = start(commandArguments, { node: dies ? preload : [], env });
-    processes.set(name, running);
-    return running;
-  };
-  const beginServer = (port: string, mayDie: boolean): Running =>
-    begin(
-      'server',
-      ['server', '--insecure', '--study', study, '--state', join(stateDir, 'server'), '--listen', `127.0.0.1:${port}`],
-      mayDie,
-    );
-  const server = beginServer('0', true);
-  const [, url = '', port = ''] = await server.says(/listens on (ws:\/\/127\.0\.0\.1:(\d+))/);
-  // Where a segment's start is its site's secret, it is the same in every run.
-  for (const name of sites) {
-    mkdirSync(join(stateDir, name, 'commits'), { recursive: true });
-    writeFileSync(join(stateDir, name, 'commits', `${name}.seed`), sha256Hex(Buffer.from(name)).slice(32), {
-      mode: 0o600,
-    });
-  }
-  const beginSite = (name: string, mayDie: boolean): Running => {
-    const data = join(place, readdirSync(place).find((entry) => entry.startsWith(name)) ?? '');
-    const own = ['--name', name, '--study', study, '--data', data, '--state', join(stateDir, name), '--approve', hash];
-    return begin(name, ['site', '--server', url, ...own], mayDie);
-  };
-  for (const name of sites) beginSite(name, true);
+  const study = await ProcessStudy.prepare(place, stateDir);
+  const { processes } = study;
+  const dying = (name: string): StartOptions => (death?.first === name ? killedAt(death) : {});
+  await study.server(dying('server'));
+  for (const name of sites) study.site(name, dying(name));
 
   let signal: NodeJS.Signals | null = null;
   if (death) {
@@ -189,39 +91,13 @@ export async function runStudy(place: string, stateDir: string, death?: Death): 
     signal = ended.signal;
     if (signal !== 'SIGKILL') throw new Error(`${death.first} was to be killed, but ended by itself:\n${ended.stderr}`);
     const dead = death.victim === 'all' ? ['server', ...sites] : [death.first];
-    const dying = dead.map((name) => processes.get(name) as Running);
-    for (const { child } of dying) child.kill('SIGKILL');
-    await Promise.all(dying.map(({ ended: gone }) => gone));
-    if (dead.includes('server')) await beginServer(port, false).says(/listens on/);
-    for (const name of dead) if (name !== 'server') beginSite(name, false);
+    const killed = dead.map((name) => processes.get(name) as Running);
+    for (const { child } of killed) child.kill('SIGKILL');
+    await Promise.all(killed.map(({ ended: gone }) => gone));
+    if (dead.includes('server')) await study.server();
+    for (const name of dead) if (name !== 'server') study.site(name);
   }
-  const ends = await Promise.all([...processes].map(async ([name, { ended }]) => [name, await ended] as const));
-  for (const [name, { code, stderr }] of ends) if (code !== 0) throw new Error(`${name} failed:\n${stderr}`);
-  return { ...(await outcomeIn(stateDir, ends)), signal, ...stepsIn(join(stateDir, 'server', 'log.jsonl')) };
-}
-
-async function outcomeIn(
-  stateDir: string,
-  ends: readonly (readonly [string, Ended])[],
-): Promise<Pick<KillOutcome, 'parameters' | 'figures'>> {
-  const parameters: Record<string, string> = {};
-  for (const [name] of ends) {
-    const state = join(stateDir, name);
-    const { commit, problems } = await (await openFileCommitStore(join(state, 'commits'))).latest(name);
-    if (!commit || problems.length > 0) throw new Error(`${name} has no whole commit at its end: ${problems.join()}`);
-    const tensors = Object.entries(commit.tensors).map(([tensor, value]) => `${tensor} ${sha256Hex(bytesOf(value))}`);
-    // A server that the plan gives no segments has no model.
-    const files = existsSync(join(state, 'model'))
-      ? readdirSync(join(state, 'model'), { recursive: true, encoding: 'utf8' })
-      : [];
-    const model = files
-      .filter((file) => file.endsWith('.onnx'))
-      .map((file) => `${file} ${sha256Hex(readFileSync(join(state, 'model', file)))}`);
-    parameters[name] = [`commit ${commit.index}`, ...tensors.toSorted(), ...model.toSorted()].join('\n');
-  }
-  const metrics = JSON.parse(readFileSync(join(stateDir, 'server', 'metrics.json'), 'utf8')) as Record<string, unknown>;
-  for (const changing of ['bytesUp', 'bytesDown', 'seconds', 'samplesPerSecond']) delete metrics[changing];
-  return { parameters, figures: metrics };
+  return { ...(await study.ended()), signal, ...stepsIn(join(study.folder('server'), 'log.jsonl')) };
 }
 
 /** The steps that count, and how many were undone: what came after the commit from which a study went on is not among those that count. */

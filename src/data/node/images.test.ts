@@ -113,6 +113,27 @@ describe('a folder with a labels file', () => {
     expect((await problemsOf(again.parts.train.load([0])))[0]).toContain(`${join(here, 'a.png')}: cannot be read`);
   });
 
+  it('reads an image that is not kept again, and refuses it when it is another file than before', async () => {
+    const here = join(folder, 'replaced');
+    await image(join(here, 'a.png'), 1);
+    await image(join(here, 'b.png'), 2);
+    await writeFile(join(here, 'labels.csv'), 'path,label,case,split\na.png,no,1,train\nb.png,yes,2,train\n');
+    const [manifest] = deal(await listRecords(settingsOf(), here, { seed }), [1]);
+    const { parts: opened } = await openSiteData(settingsOf(), here, manifest!, { cacheBytesMax: 64 });
+    await opened.train.load([0]); // There is room to keep this one.
+    const first = await opened.train.load([0, 1]);
+    expect(await opened.train.load([0, 1])).toEqual(first);
+    await image(join(here, 'b.png'), 3);
+    // What is kept needs no file.
+    await image(join(here, 'a.png'), 3);
+    expect((await opened.train.load([0])).data[0]).toBe(Math.fround(1 / 255));
+    expect(await problemsOf(opened.train.load([0, 1]))).toEqual([
+      `${join(here, 'b.png')}: was changed since it was first read; put back the file that was there, and start again`,
+    ]);
+    await image(join(here, 'b.png'), 2);
+    expect(await opened.train.load([0, 1])).toEqual(first);
+  });
+
   it('finds all problems of a row, the broken file among them, and holds none against another row', async () => {
     const here = join(folder, 'several');
     await image(join(here, 'a.png'), 1);

@@ -1,5 +1,7 @@
-// Opens a site's images: only the files in its manifest are ever read, each when it is read ahead or its row is first loaded.
+// Opens a site's images: only the files in its manifest are ever read, each when it is read ahead or its row is first loaded. One that is
+// read again, because the memory does not hold all, must be the file that it was.
 
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError, messageOf } from '../../base/index.ts';
@@ -30,8 +32,11 @@ export async function openUnlabelledImages(
   return unlabelledImages(paths, readingOf(settings, folder, options), skipped);
 }
 
+const putBack = 'put back the file that was there, and start again';
+
 function readingOf({ image, augment }: ImageFolderSettings, folder: string, options: OpenOptions): ImageReading {
   const read = options.readFile ?? readFile;
+  const digests = new Map<string, string>();
   return {
     image,
     augment,
@@ -41,8 +46,12 @@ function readingOf({ image, augment }: ImageFolderSettings, folder: string, opti
       if (leadsOut(id)) throw new DataError('bad-data', `${id}: leads out of the data folder`);
       const file = join(folder, id);
       const bytes = await read(file).catch((cause: unknown) => {
-        throw new DataError('missing-data', `${file}: cannot be read: ${messageOf(cause)}`, { cause });
+        throw new DataError('missing-data', `${file}: cannot be read: ${messageOf(cause)}; ${putBack}`, { cause });
       });
+      const digest = createHash('sha256').update(bytes).digest('base64');
+      if (digest !== (digests.get(id) ?? digest))
+        throw new DataError('bad-data', `${file}: was changed since it was first read; ${putBack}`);
+      digests.set(id, digest);
       return decodeImage(bytes, image, file);
     },
   };

@@ -1,10 +1,19 @@
 // Writing a file so that it is there whole or not at all, whenever the process or the machine stops.
 
-import { open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SeptumError } from '../../base/index.ts';
 import { syncFolder, writeAll } from './file-bytes.ts';
 import { fileError } from './file-error.ts';
+
+/** Makes a folder, and those above it, where it is not there; by default one that only its owner can look into. Throws DataError `bad-file`. */
+export async function makeFolder(path: string, mode = 0o700): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    throw fileError(path, 'make the folder', error);
+  }
+}
 
 /** What is added to a path while its file is being written. */
 export const temporarySuffix = '.tmp';

@@ -2,7 +2,7 @@
 // each with names of its own.
 
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError, assert } from '../../base/index.ts';
 import { allocate, elementCount, tensor, type Tensor } from '../../tensor/index.ts';
@@ -14,7 +14,7 @@ import {
   readContainerHead,
   readContainerPreamble,
 } from '../container.ts';
-import { atomicWriteFile, temporarySuffix } from './atomic-file.ts';
+import { atomicWriteFile, makeFolder, temporarySuffix } from './atomic-file.ts';
 import { readAll, syncFolder } from './file-bytes.ts';
 import { fileError, isMissing } from './file-error.ts';
 
@@ -22,11 +22,7 @@ const indexDigits = 12;
 
 /** A store in `folder`, which is made if need be. Throws DataError `bad-file` when it cannot be. */
 export async function openFileCommitStore(folder: string): Promise<CommitStore> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw fileError(folder, 'make the folder', error);
-  }
+  await makeFolder(folder);
   return new FileCommitStore(folder);
 }
 

@@ -4,12 +4,12 @@
 
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
-import { mkdir, readFile, rename, truncate } from 'node:fs/promises';
+import { readFile, rename, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DataError, toHex } from '../../base/index.ts';
 import type { Ledger, LedgerEvent, SentMessage } from '../ledger.ts';
-import { atomicWriteFile } from './atomic-file.ts';
+import { atomicWriteFile, makeFolder } from './atomic-file.ts';
 import { fileError } from './file-error.ts';
 import type { SigningKey } from './key-file.ts';
 import {
@@ -52,11 +52,7 @@ export async function openFileLedger(
   key: SigningKey,
   options: FileLedgerOptions = {},
 ): Promise<Ledger> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw fileError(folder, 'make the folder', error);
-  }
+  await makeFolder(folder);
   const unlock = await takeLock(join(folder, 'lock'));
   try {
     const tip = (await readTip(folder)) ?? (await firstTip(folder, key));

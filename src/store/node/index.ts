@@ -1,4 +1,4 @@
-export { atomicWriteFile } from './atomic-file.ts';
+export { atomicWriteFile, makeFolder } from './atomic-file.ts';
 export {
   openFileActivationStore,
   type FileActivationStore,

@@ -13,8 +13,13 @@ export async function takeLock(path: string): Promise<() => Promise<void>> {
     if (held.has(path)) throw new DataError('bad-file', `${path}: this process uses the folder already`);
     try {
       await using file = await open(path, 'wx', 0o600);
+      try {
+        await file.writeFile(String(process.pid));
+      } catch (error) {
+        await rm(path, { force: true });
+        throw error;
+      }
       held.add(path);
-      await file.writeFile(String(process.pid));
       return () => release(path);
     } catch (error) {
       const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST';

@@ -1,11 +1,10 @@
 // What a server's folder has of who it is and who its sites are: identity.key and registry.db.
 
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, sha256Hex } from '../../base/index.ts';
 import type { RegisteredStudy, Registry } from '../../store/index.ts';
-import { openKeyFile, openSqliteRegistry, type SigningKey } from '../../store/node/index.ts';
+import { makeFolder, openKeyFile, openSqliteRegistry, type SigningKey } from '../../store/node/index.ts';
 import { cryptography } from './cryptography.ts';
 import { fingerprint, writeInvite } from './invite.ts';
 
@@ -18,7 +17,7 @@ const registryFile = (folder: string): string => join(folder, 'registry.db');
 
 /** Opens the identity key and the registry; both are made if they are not there. The caller closes the registry. Throws DataError `bad-file`. */
 export async function openServerFolder(folder: string): Promise<ServerFolder> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const identity = await openKeyFile(join(folder, 'identity.key'));
   return { identity, registry: await openSqliteRegistry(registryFile(folder)) };
 }

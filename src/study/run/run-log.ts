@@ -13,7 +13,7 @@ import { versions } from './versions.ts';
 export class RunLog {
   readonly #log: Log;
   readonly #startMs = performance.now();
-  #failure: Error | undefined;
+  readonly #failing = new AbortController();
 
   private constructor(log: Log) {
     this.#log = log;
@@ -71,10 +71,15 @@ export class RunLog {
     this.#put('failed', { error: name, code, message });
   }
 
+  /** Aborts, with DataError `bad-file`, when an entry could not be written: nobody wants a study of which no log is kept. */
+  get failed(): AbortSignal {
+    return this.#failing.signal;
+  }
+
   /** Writes everything out. Throws DataError `bad-file` when an entry could not be written. */
   async close(): Promise<void> {
     await this.#log.close();
-    if (this.#failure) throw this.#failure;
+    this.failed.throwIfAborted();
   }
 
   #report(process: string, report: Extract<RunEvent, { kind: 'report' }>['report']): void {
@@ -122,8 +127,6 @@ export class RunLog {
 
   #put(event: string, about: object): void {
     const seconds = Math.round(performance.now() - this.#startMs) / 1000;
-    this.#log.write(asJson({ event, seconds, ...about })).catch((error: Error) => {
-      this.#failure ??= error;
-    });
+    this.#log.write(asJson({ event, seconds, ...about })).catch((error: unknown) => this.#failing.abort(error));
   }
 }

@@ -1,7 +1,7 @@
 // A whole study on this machine: records are dealt, a server and its sites run as processes of their own over loopback, and a folder
 // with the results is left behind; a readable one too when the run is interrupted or fails.
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '../../base/index.ts';
@@ -10,6 +10,7 @@ import { listRecords } from '../../data/node/index.ts';
 import { type Plan, planHash, Schedule } from '../../protocol/index.ts';
 import { type ServerResult, stepsOfEpoch } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import { atomicWriteFile } from '../../store/node/index.ts';
 import { type Dealing, dealStudy } from '../dealing.ts';
 import { type ProfileTable, writeProfile } from '../profile/index.ts';
 import type { MetricsFile } from '../metrics-file.ts';
@@ -24,7 +25,7 @@ import { PartialRun } from './partial-run.ts';
 import type { Report, SiteFigures } from './reports.ts';
 import { RunLog } from './run-log.ts';
 import { runProcesses } from './study-processes.ts';
-import { type RunFacts, writePartialResults, writeResults } from './write-results.ts';
+import { type RunFacts, leavePartialResults, writeResults } from './write-results.ts';
 
 export interface RunOptions {
   readonly study: Study;
@@ -117,8 +118,8 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   const steps = options.profile === true ? profiledSteps(plan, manifests) : undefined;
   signal?.throwIfAborted();
   if (!resume) await claimOutFolder(out);
-  await writeFile(join(out, 'study.yaml'), study.text);
-  await writeFile(join(out, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
+  await atomicWriteFile(join(out, 'study.yaml'), study.text);
+  await atomicWriteFile(join(out, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
 
   const { synthetic } = listing;
   const facts: RunFacts = { planned, out, synthetic, local: { listing, dealing, manifests, data } };
@@ -137,6 +138,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
   };
   const secondsSoFar = (): number => (performance.now() - startMs) / 1000;
   const profile = steps && { folder: join(secret, 'profile'), ...steps };
+  let result: RunResult;
   try {
     if (profile) await mkdir(profile.folder);
     tell({ kind: 'dealt', listing, dealing, manifests });
@@ -154,7 +156,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
       siteArguments: await manifestArguments(manifests, data, secret),
       timeoutMs: options.timeoutMs ?? 60_000,
       profile,
-      signal,
+      signal: AbortSignal.any([...(signal ? [signal] : []), log.failed]),
       tell,
     });
     const server: ServerResult = { ...figures, ...(await collectWeights(plan.sites, secret)) };
@@ -162,7 +164,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     const baselines = options.baseline ? await linearBaseline(study, plan, listing, data) : [];
     const metrics = await writeResults(facts, { server, sites, peakBytes, seconds, baselines });
     const table = profile && { profile: await writeProfile(profile.folder, join(out, 'profile.json')) };
-    const result: RunResult = {
+    result = {
       planned,
       listing,
       dealing,
@@ -175,15 +177,14 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
       ...table,
     };
     log.finish(result);
-    return result;
   } catch (error) {
-    log.fail(error);
-    await writePartialResults(facts, seen, secondsSoFar(), error);
+    await leavePartialResults(facts, { log, seen, seconds: secondsSoFar(), reason: error });
     throw error;
   } finally {
     await rm(secret, { recursive: true, force: true });
-    await log.close();
   }
+  await log.close();
+  return result;
 }
 
 /** Writes each site's list of records, and gives the arguments that name it. */
@@ -194,7 +195,7 @@ async function manifestArguments(
 ): Promise<(site: string, index: number) => readonly string[]> {
   const fileOf = (index: number): string => join(secret, `manifest-${index}.json`);
   for (const [index, manifest] of manifests.entries())
-    await writeFile(fileOf(index), JSON.stringify(manifest), { mode: 0o600 });
+    await atomicWriteFile(fileOf(index), JSON.stringify(manifest), { mode: 0o600 });
   return (_, index) => ['--data', data, '--manifest', fileOf(index)];
 }
 

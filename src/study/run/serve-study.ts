@@ -50,6 +50,10 @@ export async function serveStudy(options: ServeOptions): Promise<ServerResult> {
   const closing = new Closing();
   try {
     return await serve(options, closing);
+  } catch (error) {
+    // When all is made to end, the first to fail may be the engine, which says no more than that it is closed.
+    options.signal.throwIfAborted();
+    throw error;
   } finally {
     await closing.close();
   }

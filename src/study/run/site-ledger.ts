@@ -1,10 +1,9 @@
 // The ledger of a site's folder, and what of a session goes into it beside the messages.
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, DataError, messageOf } from '../../base/index.ts';
+import { codeOf } from '../../base/index.ts';
 import type { Ledger } from '../../store/index.ts';
-import { openFileLedger, openKeyFile } from '../../store/node/index.ts';
+import { makeFolder, openFileLedger, openKeyFile } from '../../store/node/index.ts';
 import { formerKeys } from '../enrolment/index.ts';
 
 /** Where a site's folder has its ledger and its key. */
@@ -13,11 +12,7 @@ export const siteKeyFile = (stateDir: string): string => join(stateDir, 'site.ke
 
 /** Opens the ledger of a site's folder, and makes folder, key and ledger where they are not there. Throws DataError `bad-file`. */
 export async function openSiteLedger(stateDir: string): Promise<Ledger> {
-  try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new DataError('bad-file', `${stateDir}: cannot make the folder: ${messageOf(cause)}`, { cause });
-  }
+  await makeFolder(stateDir);
   return openFileLedger(ledgerFolder(stateDir), await openKeyFile(siteKeyFile(stateDir)), {
     formerKeys: await formerKeys(stateDir),
   });

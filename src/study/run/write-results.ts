@@ -1,12 +1,13 @@
 // The results of a run as files: model, figures, report.
 
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../base/index.ts';
 import type { Listing, Manifest } from '../../data/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import type { ServerResult } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import { atomicWriteFile } from '../../store/node/index.ts';
 import type { Dealing } from '../dealing.ts';
 import { type MetricsFile, metricsOfRun, metricsText } from '../metrics-file.ts';
 import { readModelFolder, writeModelFolder } from '../model-folder.ts';
@@ -19,6 +20,7 @@ import {
   type Strip,
 } from '../report/index.ts';
 import type { PartialRun } from './partial-run.ts';
+import type { RunLog } from './run-log.ts';
 import type { SiteFigures } from './reports.ts';
 import { versions } from './versions.ts';
 
@@ -55,7 +57,7 @@ export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promis
   const model = join(out, 'model');
   await rm(model, { recursive: true, force: true }); // Of a run that ended while it wrote it.
   if (Object.keys(server.segments).length > 0) await writeModelFolder(model, finished);
-  await writeFile(join(out, 'metrics.json'), metricsText(metrics));
+  await atomicWriteFile(join(out, 'metrics.json'), metricsText(metrics));
   const content: ReportContent = {
     ...aboutRun(facts),
     metrics,
@@ -66,20 +68,32 @@ export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promis
     processes: processFigures(outcome),
     seconds,
   };
-  await writeFile(join(out, 'report.html'), reportHtml(content));
+  await atomicWriteFile(join(out, 'report.html'), reportHtml(content));
   return metrics;
 }
 
-/** What is left of a run that did not reach its end: metrics.json of the best epoch so far, and a report that says why. */
-export async function writePartialResults(
-  facts: RunFacts,
-  seen: PartialRun,
-  seconds: number,
-  reason: unknown,
-): Promise<void> {
+/** What is known of a run that did not reach its end. */
+interface Ended {
+  readonly log: RunLog;
+  readonly seen: PartialRun;
+  readonly seconds: number;
+  readonly reason: unknown;
+}
+
+/**
+ * What is left of a run that did not reach its end: metrics.json of the best epoch so far, a report that says why, and the log, closed.
+ * Never rejects: where the disk is full or read-only that is why the run ended, and the reason is what its operator has to hear.
+ */
+export async function leavePartialResults(facts: RunFacts, ended: Ended): Promise<void> {
+  ended.log.fail(ended.reason);
+  await writePartialResults(facts, ended).catch(() => undefined);
+  await ended.log.close().catch(() => undefined);
+}
+
+async function writePartialResults(facts: RunFacts, { seen, seconds, reason }: Ended): Promise<void> {
   const { out } = facts;
   const metrics = seen.metrics();
-  await writeFile(join(out, 'metrics.json'), metricsText(metrics));
+  await atomicWriteFile(join(out, 'metrics.json'), metricsText(metrics));
   const content: ReportContent = {
     ...aboutRun(facts),
     metrics,
@@ -88,7 +102,7 @@ export async function writePartialResults(
     seconds,
     stopped: messageOf(reason),
   };
-  await writeFile(join(out, 'report.html'), reportHtml(content));
+  await atomicWriteFile(join(out, 'report.html'), reportHtml(content));
 }
 
 function aboutRun({ planned, synthetic, local }: RunFacts) {
