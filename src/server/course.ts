@@ -173,10 +173,13 @@ export class Course {
 
   async #run(): Promise<ServerResult> {
     const { plan, timeoutMs, orders, onEvent } = this.#options;
-    const network = await this.#options.network;
     await orders.mayGoOn();
     this.sites.throwIfStopped();
-    const begun = this.#uploads ? await this.#beginDetached(this.#uploads) : await this.#beginLive();
+    // The sites come, and the commit is read, while the graphs are loaded.
+    const [network, begun] = await Promise.all([
+      this.#options.network,
+      this.#uploads ? this.#beginDetached(this.#uploads) : this.#beginLive(),
+    ]);
     const { pooled, standing, start } = begun;
     const scope = network.scopes[0] ?? '';
     const commit = (isEpochEnd: boolean): Promise<void> => this.#commit(training, epochs, begun, { scope, isEpochEnd });
@@ -363,14 +366,23 @@ export class Course {
   ): Promise<void> {
     const { plan, engine } = this.#options;
     const state = commit ? stateIn(commit, plan) : start();
-    for (const scope of scopes) await trunk.setState(scope, state.trunk, { transfer: scopes.length === 1 && !commit });
+    const selected = commit && selectedIn(commit, plan);
+    // What nobody else holds goes to the engine without a copy: a large trunk takes long to copy.
+    const held = new Set(Object.values(selected?.trunk ?? {}));
+    const [own, shared]: [Record<string, Tensor>, Record<string, Tensor>] = [{}, {}];
+    for (const [name, value] of Object.entries(state.trunk))
+      (scopes.length > 1 || held.has(value) ? shared : own)[name] = value;
+    for (const scope of scopes) {
+      await trunk.setState(scope, own, { transfer: true });
+      await trunk.setState(scope, shared);
+    }
     if (hasCopy(plan)) await trunk.setState(COPY, state.segment);
     training.passed = state.segment;
-    if (!commit) return;
+    if (!commit || !selected) return;
     this.#startedAt = this.#committed = commit.steps;
     training.goOn(commit, state.segment);
     this.#loss.goOn(commit.loss);
-    epochs.goOn(commit.history, selectedIn(commit, plan));
+    epochs.goOn(commit.history, selected);
     const { trainMs, trainRecords, waitedMs } = commit.figures;
     [this.#trainMs, this.#trainRecords, this.#waitedMs] = [trainMs, trainRecords, waitedMs];
     const change = changeOfEngine(commit.engine, engine.info);

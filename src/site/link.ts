@@ -53,7 +53,8 @@ export interface LinkOptions {
 /** Refusals and broken connections in a row, without a message in between, after which the site gives up. */
 const failuresMax = 20;
 const pauseMsFirst = 50;
-const pauseMsMost = 5_000;
+/** A study goes on so long after its server is back, at the most. */
+const pauseMsMost = 2_000;
 /** How long the server may take to answer a hello. */
 const welcomeTimeoutMs = 10_000;
 /** How long a site looks for the reason why its connection was closed, most of which is here already. */
@@ -120,7 +121,8 @@ export class SiteLink {
     this.#session = session;
     this.reconnects += 1;
     onState?.('lost', messageOf(error), codeOf(error));
-    await clock.sleep(this.#pauseMs(), signal);
+    // The server is there: how long it was away does not count.
+    await clock.sleep(this.#pauseMs(this.#failures), signal);
   }
 
   /** What the server said of why it closed a connection on which nothing more can be sent; undefined when it said nothing. */
@@ -245,7 +247,7 @@ export class SiteLink {
             { cause: error },
           );
         }
-        await clock.sleep(this.#pauseMs(), signal);
+        await clock.sleep(this.#pauseMs(this.#attempts), signal);
       }
     }
   }
@@ -268,8 +270,8 @@ export class SiteLink {
   }
 
   /** Twice as long after each failure, give or take a quarter, so that the sites of a server that was away do not all come at once. */
-  #pauseMs(): number {
-    const whole = Math.min(pauseMsMost, pauseMsFirst * 2 ** Math.min(10, this.#attempts));
+  #pauseMs(failures: number): number {
+    const whole = Math.min(pauseMsMost, pauseMsFirst * 2 ** Math.min(10, failures));
     return whole * (0.75 + this.#jitter.uniform(this.reconnects) / 2);
   }
 

@@ -42,6 +42,8 @@ export interface GraphFile {
   /** Names of inputs that have an initializer of the same name: they may be left out of a run. */
   readonly optional: readonly string[];
   readonly lowered?: LoweredFile | undefined;
+  /** The lowered form has been tried before, and is not tried again. */
+  readonly tried?: boolean;
 }
 
 /** The same graph rewritten for this provider. */

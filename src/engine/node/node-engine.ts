@@ -12,6 +12,7 @@ import { lowerFile } from './lower-file.ts';
 import { isBatched } from './check-run.ts';
 import type { LoweredFile, Reply, Request, RunOrder, Tensors } from './messages.ts';
 import { SpreadRun, type Thread } from './spread-run.ts';
+import { digestOfForm, type TriedForms } from './tried-forms.ts';
 import { Turns } from './turns.ts';
 
 // Unique in the process, so that a graph of one engine is unknown to another instead of being taken for its own.
@@ -26,6 +27,8 @@ export interface Lowering {
   readonly winograd?: boolean | undefined;
   /** Told when a graph that was lowered runs as it is after all. */
   readonly onRefusal?: ((graph: string, reason: string) => void) | undefined;
+  /** Forms that are known to give their graphs' values. */
+  readonly tried?: TriedForms | undefined;
   /** Starts the core of another thread; absent when runs are not spread. */
   readonly openLane?: (() => Channel) | undefined;
 }
@@ -61,7 +64,11 @@ export class NodeEngine implements Engine {
     const optional = inputs.filter((input) => graph.initializers.has(input.name)).map((input) => input.name);
     const bytes = writeModel(graph);
     const lowered = this.#lowerOrSay(graph);
-    const file = { id: ++graphCount, name, bytes, inputs, outputs, optional, lowered };
+    const untried = { id: ++graphCount, name, bytes, inputs, outputs, optional, lowered };
+    const { tried } = this.#lowering;
+    const digest = tried && lowered && digestOfForm(untried, lowered, this.info);
+    const isKnown = digest !== undefined && tried?.has(digest) === true;
+    const file = { ...untried, tried: isKnown };
     const units = lowered?.units;
     const spread = units?.spread === true ? units : undefined;
     // The other threads need copies, which are made before these bytes move to the engine's.
@@ -73,6 +80,7 @@ export class NodeEngine implements Engine {
     const buffers = [bytes, lowered?.bytes, units?.rest, units?.prepare].flatMap((each) => (each ? [each.buffer] : []));
     const { refusal } = await this.#ask({ kind: 'load', file }, buffers);
     if (refusal !== undefined) this.#lowering.onRefusal?.(name, refusal);
+    else if (digest !== undefined && !isKnown) await tried?.add(digest);
     const spreads = copy !== undefined && refusal === undefined;
     if (spreads) await this.#lanes?.load(copy);
     this.#graphs.set(file.id, {

@@ -14,6 +14,7 @@ import { gateWords, guardExit } from './exit-gate.ts';
 import type { CoreSettings, Optimization, ThreadStart } from './messages.ts';
 import { type Lowering, NodeEngine } from './node-engine.ts';
 import { providerMissing, providersHere } from './providers.ts';
+import type { TriedForms } from './tried-forms.ts';
 import { WorkerChannel } from './worker-channel.ts';
 
 export interface EngineOptions {
@@ -32,6 +33,8 @@ export interface EngineOptions {
   readonly convolution?: 'auto' | 'direct';
   /** Told when a graph that was lowered runs as it is after all, and why. */
   readonly onRefusal?: (graph: string, reason: string) => void;
+  /** Lowered forms that were tried before, which are taken as they are; and where those that pass are kept. Without it all are tried. */
+  readonly tried?: TriedForms | undefined;
   /** How far ONNX Runtime rewrites graphs. Another level gives other last bits. Default `all`. */
   readonly optimization?: Optimization;
   /** `worker` (default) never blocks the caller; `inline` runs in the caller's thread, for networks of microseconds. */
@@ -82,6 +85,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     block,
     winograd: block !== undefined && options.convolution !== 'direct',
     onRefusal: options.onRefusal,
+    tried: options.tried,
     openLane,
   };
   const engine = new NodeEngine(infoOf(settings, lowering, workers), channel, lowering);

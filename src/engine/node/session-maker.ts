@@ -60,8 +60,9 @@ export class SessionMaker {
     this.#profiled.clear();
   }
 
-  /** The lowered graph's session when it gives what the graph itself gives on random values, else why not. */
+  /** The lowered graph's session when it gives what the graph itself gives on random values, or has been tried before; else why not. */
   tried(file: GraphFile, form: LoweredFile): LoweredSession | string {
+    if (file.tried === true) return this.lowered(file, form);
     let refusal = '';
     // Rounding can turn a maximum on which much hangs in a small graph; what is wrong differs on other values, too.
     for (const seed of [1, 2]) {

@@ -31,20 +31,24 @@ export async function writeAll(
   }
 }
 
-/** Fills `bytes` from `position` on. Throws DataError `bad-file` when the file ends before. */
+/** Fills `bytes` from `position` on, calling `onPiece` with each piece while the next is read. Throws DataError `bad-file` when the file ends before. */
 export async function readAll(
   file: FileHandle,
   bytes: Uint8Array,
   position: number,
   onPiece: (piece: Uint8Array) => void = () => {},
 ): Promise<void> {
+  let piece: Uint8Array = new Uint8Array();
   for (let done = 0; done < bytes.byteLength;) {
     const length = Math.min(pieceBytes, bytes.byteLength - done);
-    const { bytesRead } = await file.read(bytes, done, length, position + done);
+    const reading = file.read(bytes, done, length, position + done);
+    if (piece.byteLength > 0) onPiece(piece);
+    const { bytesRead } = await reading;
     if (bytesRead === 0) throw new DataError('bad-file', `it ends at byte ${position + done}, before its content does`);
-    onPiece(bytes.subarray(done, done + bytesRead));
+    piece = bytes.subarray(done, done + bytesRead);
     done += bytesRead;
   }
+  if (piece.byteLength > 0) onPiece(piece);
 }
 
 /** Makes the names in a folder durable. Windows has no such call and needs none. */

@@ -15,6 +15,7 @@ import { requireOpenFiles } from './open-files.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import type { Recorder } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
+import { openTriedForms } from './tried-forms.ts';
 
 export interface ServeOptions extends EngineChoice {
   readonly planned: PlannedStudy;
@@ -92,7 +93,8 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
   const placement = enginePlacement(plan, 'server', options);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
   const profile = recorder?.engineProfile;
-  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile }));
+  const tried = openTriedForms(stateDir, 'server');
+  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile, tried }));
   const timed = options.timer?.watch(opened) ?? opened;
   const engine = recorder?.watchEngine(timed) ?? timed;
   options.onEngine?.(engine.info);

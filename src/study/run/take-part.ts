@@ -23,6 +23,7 @@ import { randomData } from './random-data.ts';
 import type { Recorder } from '../profile/index.ts';
 import { recordedSession } from './site-ledger.ts';
 import type { StepTimer } from './step-times.ts';
+import { openTriedForms } from './tried-forms.ts';
 import { versions } from './versions.ts';
 
 export interface TakePartOptions extends EngineChoice {
@@ -88,11 +89,12 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
   const placement = enginePlacement(plan, 'site', options);
   const onRefusal = (graph: string, reason: string): void => options.onNotLowered?.(graph, reason);
   const profile = recorder?.engineProfile;
-  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile }));
+  const commits = stateDir === undefined ? undefined : await openFileCommitStore(join(stateDir, 'commits'));
+  const tried = stateDir === undefined ? undefined : openTriedForms(stateDir, site);
+  const opened = closing.use(await openEngine({ ...placement, signal, onRefusal, profile, tried }));
   const timed = options.timer?.watch(opened) ?? opened;
   const engine = recorder?.watchEngine(timed) ?? timed;
   options.onEngine?.(engine.info);
-  const commits = stateDir === undefined ? undefined : await openFileCommitStore(join(stateDir, 'commits'));
   const agent = new SiteAgent({
     plan,
     study: planned.study,
