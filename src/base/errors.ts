@@ -84,6 +84,7 @@ export type ProtocolErrorCode =
   | 'wrong-key'
   | 'wrong-identity'
   | 'revoked'
+  | 'withdrawn'
   | 'key-replaced'
   | 'unknown-token'
   | 'token-expired'

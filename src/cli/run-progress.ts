@@ -111,6 +111,9 @@ export class RunProgress {
       case 'refused':
         this.#screen.line(`refused ${event.remote}: ${event.reason}`);
         return;
+      case 'withdrawal':
+        this.#screen.line(`${event.site} takes no further part: it has withdrawn`);
+        return;
       case 'counts':
         this.#pace.expect(event.epochs * event.stepsPerEpoch);
         for (const { train, val, test } of Object.values(event.counts))

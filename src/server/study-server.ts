@@ -8,13 +8,15 @@ import { type CompiledStudy, initialState } from '../split/index.ts';
 import type { ActivationStore, CommitStore } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Listener } from '../transport/index.ts';
-import { admit, goingBack } from './admission.ts';
+import { type AdmissionOptions, admit } from './admission.ts';
 import { ServerCommits } from './commits.ts';
 import { Course, type Network } from './course.ts';
 import type { EpochRecord } from './epochs.ts';
 import type { PartMetrics } from './evaluation.ts';
 import type { Gate } from './gate.ts';
 import { replicaScope } from './orders.ts';
+import { Reception } from './reception.ts';
+import { goingBack } from './refuse.ts';
 import { hasCopy, type StepReport } from './training.ts';
 import { TrunkRunner } from './trunk-runner.ts';
 
@@ -24,7 +26,9 @@ export interface ServerOptions {
   readonly study: CompiledStudy;
   readonly engine: Engine;
   readonly listener: Listener;
-  /** Who may come in; without it, whoever says a site's name. */
+  /** Where sites come in to all studies of the listener; without it the study has the listener to itself, and closes it at its end. */
+  readonly reception?: Reception | undefined;
+  /** Who may come in where there is no reception; without it, whoever says a site's name. */
   readonly gate?: Gate | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -64,6 +68,8 @@ export type ServerEvent =
     }
   | { readonly kind: 'enrolled'; readonly remote: string; readonly site: string }
   | { readonly kind: 'refused'; readonly remote: string; readonly reason: string; readonly code: string }
+  /** A site says that it takes no further part. */
+  | { readonly kind: 'withdrawal'; readonly site: string }
   | {
       readonly kind: 'counts';
       readonly counts: Readonly<Record<string, SiteCounts>>;
@@ -144,18 +150,26 @@ export class StudyServer {
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     onEvent?.({ kind: 'listening', address: listener.address });
-    const admission = admit(listener, {
+    const onRefused: AdmissionOptions['onRefused'] = (remote, reason, code) =>
+      onEvent?.({ kind: 'refused', remote, reason, code });
+    const { reception = new Reception({ listener, gate, clock, onRefused }) } = this.#options;
+    const admission: AdmissionOptions = {
       plan,
-      planHash: planHash(plan),
       link: (site) => this.#course?.sites.link(site),
-      gate,
-      clock,
-      signal: this.#ended.signal,
-      helloTimeoutMs: 10_000,
       restart: (site) => this.#restart(site),
+      onRefused,
+    };
+    const closeDesk = reception.open({
+      study: plan.study,
+      planHash: planHash(plan),
+      sites: plan.sites,
+      serve: (caller) => admit(caller, admission),
       onEnrolled: (remote, site) => onEvent?.({ kind: 'enrolled', remote, site }),
-      onRefused: (remote, reason, code) => onEvent?.({ kind: 'refused', remote, reason, code }),
-    }).catch(() => undefined); // It ends with the listener or the signal.
+      onWithdrawn: (site) => onEvent?.({ kind: 'withdrawal', site }),
+      onRefused,
+    });
+    const isShared = this.#options.reception !== undefined;
+    const receiving = isShared ? undefined : reception.run(this.#ended.signal).catch(() => undefined); // It ends with the listener or the signal.
     try {
       const result = await this.#study();
       this.#stop(new TransportError('closed', 'the study is over'));
@@ -165,8 +179,9 @@ export class StudyServer {
       throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
-      await listener.close();
-      await admission;
+      if (!isShared) await listener.close();
+      await receiving;
+      await closeDesk();
     }
   }
 
