@@ -210,6 +210,7 @@ class Serving {
         provider,
         timeoutMs,
         signal,
+        registry: this.#registry,
         onEngine: (info) => this.#report({ kind: 'engine', info }),
         onNotLowered: (graph, reason) => this.#report({ kind: 'not-lowered', graph, reason }),
         onEvent: (event) => this.tell(event),

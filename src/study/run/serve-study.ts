@@ -6,10 +6,12 @@ import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
 import { type Reception, type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
+import type { Registry } from '../../store/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
 import { enterStudy, openRegistry } from '../enrolment/index.ts';
 import { Closing } from './closing.ts';
 import { type Front, type FrontOptions, openFront } from './front.ts';
+import { followOrders, takesOrders } from './orders.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import type { Recorder } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
@@ -22,6 +24,8 @@ export interface ServeOptions extends EngineChoice {
   /** How long the study waits for a site that has not connected yet. Default: until it comes. */
   readonly joinTimeoutMs?: number;
   readonly signal: AbortSignal;
+  /** Where the study's operator says what it is to do, and which sites have withdrawn. */
+  readonly registry?: Registry | undefined;
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
   /** Records what is done and when. */
@@ -77,7 +81,7 @@ async function serve(
   options: ServeOptions,
   closing: Closing,
 ): Promise<ServerResult> {
-  const { planned, stateDir, signal, recorder, onEvent, onTraffic } = options;
+  const { planned, stateDir, signal, registry, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
   closing.defer(async () => recorder?.close());
   const commits = await openFileCommitStore(join(stateDir, 'commits'));
@@ -120,11 +124,21 @@ async function serve(
         options.timer?.step();
         recorder?.step();
       }
+      if (event.kind === 'withdrawal') orders?.withdraw(plan.sites.indexOf(event.site));
       if (event.kind === 'refused' && door)
         door.refused(event, (refused) => onEvent?.({ kind: 'refused', ...refused }));
       else onEvent?.(event);
     },
   });
+  const orders = takesOrders(server) ? server : undefined;
+  if (orders && registry) {
+    const over = new AbortController();
+    const following = followOrders(registry, plan, orders, systemClock, over.signal);
+    closing.defer(() => {
+      over.abort();
+      return following;
+    });
+  }
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
   closing.defer(() => clearInterval(ticking));
   return server.run();
