@@ -36,7 +36,7 @@ const notAdmitted = { kind: 'refuse', text: expect.stringMatching(/^not-admitted
 
 let alone: ReadonlyMap<string, Outcome>;
 let folder: string;
-let registry: Registry;
+let opened: Registry;
 let door: Door;
 let listener: WebSocketListener;
 let reception: Reception;
@@ -58,13 +58,13 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'septum-several-'));
-  registry = await openRegistry(serverFolder());
-  door = await Door.open(serverFolder(), registry);
+  opened = await openRegistry(serverFolder());
+  door = await Door.open(serverFolder(), opened);
   listener = await listenWebSocket(door.listening(({ code }) => refused.push(code)));
   const onRefused = (_remote: string, _reason: string, code: string) => void refused.push(code);
   reception = new Reception({ listener, gate: door.gate, clock: systemClock, onRefused });
   for (const { plan } of [lipids, bones]) {
-    enterStudy(registry, plan, { address: listener.address });
+    enterStudy(opened, plan, { address: listener.address });
     reception.announce({ study: plan.study, planHash: planHash(plan), sites: plan.sites });
   }
   const controller = new AbortController();
@@ -76,7 +76,7 @@ afterEach(async () => {
   await listener.close();
   await receiving;
   await door[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
+  await opened[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
   refused.length = events.length = 0;
 });
@@ -211,12 +211,12 @@ describe('a site of one study', () => {
       ['A', 'hearts'],
     ] as const)
       expect(await answerTo(withdraw(site, study), key)).toMatchObject(notAdmitted);
-    expect([registry.book.withdrawn('lipids'), registry.book.withdrawn('bones')]).toEqual([[], []]);
+    expect([opened.book.withdrawn('lipids'), opened.book.withdrawn('bones')]).toEqual([[], []]);
     // Without a key nobody is withdrawn either, and nothing else may be in the message.
     expect(await answerTo({ ...withdraw('A', 'lipids'), step: 1 }, key)).toMatchObject({
       text: expect.stringMatching(/^bad-field: withdraw carries step/),
     });
-    expect(registry.book.withdrawn('lipids')).toEqual([]);
+    expect(opened.book.withdrawn('lipids')).toEqual([]);
   });
 
   test('that withdraws is out at once and for good, of this study alone', async () => {
@@ -239,7 +239,7 @@ describe('a site of one study', () => {
       { site: 'A', study: 'lipids' },
       { site: 'A', study: 'lipids' },
     ]);
-    expect(registry.book.withdrawn('lipids')).toEqual(['A']);
+    expect(opened.book.withdrawn('lipids')).toEqual(['A']);
     await expect(invited(lipids, 'A')).rejects.toThrow(/site A has withdrawn from study lipids/);
     await expect(takesPart(lipids, 'A')).rejects.toThrow(/refused: withdrawn/);
     expect((await openEnrolment(siteFolder('A'))).withdrawn).toMatch(/^\d{4}-/);

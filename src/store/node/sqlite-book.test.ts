@@ -15,17 +15,17 @@ import { openSqliteRegistry } from './sqlite-registry.ts';
 const lipids = { name: 'lipids', plan: 'aa', sites: ['south', 'north'], address: '127.0.0.1:1', folder: '', epochs: 3 };
 let folder: string;
 let path: string;
-let registry: Registry;
+let opened: Registry;
 let book: StudyBook;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'septum-book-'));
   path = join(folder, 'registry.db');
-  registry = await openSqliteRegistry(path);
-  ({ book } = registry);
-  registry.putStudy(lipids, 100);
+  opened = await openSqliteRegistry(path);
+  ({ book } = opened);
+  opened.putStudy(lipids, 100);
 });
 afterEach(async () => {
-  await registry[Symbol.asyncDispose]();
+  await opened[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
 const status = () => book.statuses()[0]!;
@@ -40,7 +40,7 @@ describe('a book', () => {
     expect(status()).toMatchObject({ state: 'failed', reason: 'site north is lost', begunMs: 200, endedMs: 300 });
     book.state('lipids', 'running', 400);
     expect(status()).toMatchObject({ state: 'running', reason: '', begunMs: 200, endedMs: null });
-    registry.putStudy({ ...lipids, epochs: 4 }, 500);
+    opened.putStudy({ ...lipids, epochs: 4 }, 500);
     expect(status()).toMatchObject({ state: 'running', createdMs: 100, epochs: 4 });
     expect(() => book.state('bones', 'done', 1)).toThrow(/the registry has no study bones/);
   });
@@ -51,7 +51,7 @@ describe('a book', () => {
     book.commit('lipids', 5, true, 1);
     book.figures('lipids', val(0), 1);
     book.want('lipids', 'stop');
-    registry.putStudy({ ...lipids, plan: 'bb' }, 400);
+    opened.putStudy({ ...lipids, plan: 'bb' }, 400);
     expect(status()).toMatchObject({
       state: 'waiting',
       wish: 'run',
@@ -63,14 +63,14 @@ describe('a book', () => {
   });
 
   test('knows who is connected, enrolled and withdrawn', () => {
-    registry.invite('lipids', 'north', { hash: 't1', expiresMs: 1000 }, 0);
-    registry.enrol('lipids', 'north', 't1', 'k1', 1);
+    opened.invite('lipids', 'north', { hash: 't1', expiresMs: 1000 }, 0);
+    opened.enrol('lipids', 'north', 't1', 'k1', 1);
     book.connected('lipids', true, 'north');
     const south = { name: 'south', connected: false, enrolled: false, withdrawn: false };
     const north = { name: 'north', connected: true, enrolled: true, withdrawn: false };
     expect(status().sites).toEqual([south, north]);
     book.connected('lipids', false);
-    registry.withdraw('lipids', 'north', 'k1', 2);
+    opened.withdraw('lipids', 'north', 'k1', 2);
     expect(status().sites).toEqual([south, { ...north, connected: false, enrolled: false, withdrawn: true }]);
   });
 
@@ -124,7 +124,7 @@ describe('a book', () => {
     const other = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, path], {
       cwd: import.meta.dirname,
     });
-    const before = registry.version();
+    const before = opened.version();
     let ended = false;
     const isOver = other.then(() => (ended = true));
     for (let epoch = 0; !ended; epoch++) {
@@ -132,7 +132,7 @@ describe('a book', () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     await isOver;
-    expect(registry.version()).not.toBe(before);
+    expect(opened.version()).not.toBe(before);
     expect(status()).toMatchObject({ createdMs: 100 + times, wish: 'run' });
   });
 });
@@ -149,13 +149,13 @@ describe('a registry of version 1', () => {
     db.close();
     await chmod(oldPath, 0o600);
     for (let opening = 0; opening < 2; opening++) {
-      await using opened = await openSqliteRegistry(oldPath);
-      expect(opened.book.statuses()).toEqual([
+      await using old = await openSqliteRegistry(oldPath);
+      expect(old.book.statuses()).toEqual([
         expect.objectContaining({ name: 'bones', folder: '', state: 'waiting', wish: 'run', epoch: 0, commit: null }),
       ]);
-      expect(opened.standings('west', 'k1').get('bones')).toBe('revoked');
-      expect(opened.standings('west', 'k2').get('bones')).toBe('enrolled');
-      expect(opened.enrol('bones', 'east', 't1', 'k3', 5)).toBe('open');
+      expect(old.standings('west', 'k1').get('bones')).toBe('revoked');
+      expect(old.standings('west', 'k2').get('bones')).toBe('enrolled');
+      expect(old.enrol('bones', 'east', 't1', 'k3', 5)).toBe('open');
     }
   });
 
