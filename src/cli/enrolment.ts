@@ -1,4 +1,4 @@
-// `septum invite`, `septum revoke` and `septum join`.
+// `septum invite`, `septum revoke`, `septum join` and `septum withdraw`.
 
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
@@ -11,8 +11,9 @@ import {
   proxyFor,
   readInvite,
   revokeSite,
+  withdrawFromStudy,
 } from '../study/index.ts';
-import type { InviteFlags, JoinFlags, RevokeFlags } from './commands/enrolment.ts';
+import type { InviteFlags, JoinFlags, RevokeFlags, WithdrawFlags } from './commands/enrolment.ts';
 import { fail, interruption } from './exit.ts';
 import { Screen } from './screen.ts';
 
@@ -52,12 +53,35 @@ export async function join(file: string | undefined, { state, proxy }: JoinFlags
     screen.line(
       `the server’s identity, to be compared with what the coordinating centre says: ${fingerprint(read.identity)}`,
     );
-    await joinStudy(state, read, { proxy: proxyFor(`wss://${read.address}`, proxy), signal: interruption() });
+    const place = await joinStudy(state, read, {
+      proxy: proxyFor(`wss://${read.address}`, proxy),
+      signal: interruption(),
+    });
     screen.line(
-      `${read.site} has joined; its key is in ${state} and never leaves it. Take part with: septum site --state ${state} --data PATH`,
+      `${read.site} has joined; its key is in ${place} and never leaves it. Take part with: septum site --state ${state} ${place === state ? '' : `--study ${read.study} `}--data PATH`,
     );
     return 0;
   } catch (error) {
+    return fail(error);
+  }
+}
+
+export async function withdraw(study: string, { state, proxy }: WithdrawFlags): Promise<number> {
+  const screen = new Screen();
+  let noted = false;
+  try {
+    await withdrawFromStudy(state, study, {
+      proxy,
+      signal: interruption(),
+      onNoted: (site, place) => {
+        noted = true;
+        screen.line(`${site} takes no further part in study ${study}: it is noted in ${place}`);
+      },
+    });
+    screen.line('the server knows it');
+    return 0;
+  } catch (error) {
+    if (noted) screen.line('the server has not confirmed it: use the same command again to tell it');
     return fail(error);
   }
 }

@@ -2,10 +2,11 @@
 
 import { ConfigError, DataError, messageOf, SeptumError } from '../base/index.ts';
 
-/** Says on standard error what went wrong, and gives the exit code. */
-export function fail(error: unknown): number {
+/** Says on standard error what went wrong, with `of` that it went wrong with this of several, and gives the exit code. */
+export function fail(error: unknown, of?: string): number {
   const problems = error instanceof ConfigError || error instanceof DataError ? error.problems : [messageOf(error)];
-  for (const problem of problems) process.stderr.write(`septum: ${problem}\n`);
+  const about = of === undefined ? '' : `${of}: `;
+  for (const problem of problems) process.stderr.write(`septum: ${about}${problem}\n`);
   if (!(error instanceof SeptumError) && error instanceof Error && error.stack)
     process.stderr.write(`${error.stack}\n`);
   return error instanceof ConfigError ? 2 : 1;

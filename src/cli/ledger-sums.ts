@@ -82,6 +82,8 @@ function eventInWords(entry: RecordedEntry): string | undefined {
       return `site ${field('site')} began a session in study ${field('study')} with ${field('server')}, plan ${field('plan')}`;
     case 'session-closed':
       return `the session in study ${field('study')} ended: ${field('reason')}`;
+    case 'withdrawn':
+      return `site ${field('site')} has withdrawn from study ${field('study')}`;
     case 'refused':
       return `refused what the server sent: ${field('code')}: ${field('text')}`;
     case 'override':

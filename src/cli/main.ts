@@ -7,7 +7,7 @@ import { addBench } from './commands/bench.ts';
 import { addDemo } from './commands/demo.ts';
 import { addLedger } from './commands/ledger.ts';
 import { addEvaluate, addPredict } from './commands/model.ts';
-import { addInvite, addJoin, addRevoke } from './commands/enrolment.ts';
+import { addInvite, addJoin, addRevoke, addWithdraw } from './commands/enrolment.ts';
 import { addRun } from './commands/run.ts';
 import { addServer } from './commands/server.ts';
 import { addSite } from './commands/site.ts';
@@ -33,6 +33,7 @@ const commands = [
   addRevoke,
   addJoin,
   addSite,
+  addWithdraw,
   addLedger,
   addEvaluate,
   addPredict,

@@ -5,13 +5,28 @@ export class Screen {
   readonly #stream: NodeJS.WriteStream;
   readonly #live: boolean;
   readonly #quiet: boolean;
+  readonly #prefix: string;
   #shown = false;
   #shownMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: { readonly quiet?: boolean; readonly stream?: NodeJS.WriteStream } = {}) {
+  /** A screen that is `still` has no line that changes. */
+  constructor(
+    options: {
+      readonly quiet?: boolean;
+      readonly still?: boolean;
+      readonly prefix?: string;
+      readonly stream?: NodeJS.WriteStream;
+    } = {},
+  ) {
     this.#stream = options.stream ?? process.stderr;
-    this.#live = this.#stream.isTTY && process.env['TERM'] !== 'dumb';
+    this.#live = this.#stream.isTTY && process.env['TERM'] !== 'dumb' && !options.still;
     this.#quiet = options.quiet ?? false;
+    this.#prefix = options.prefix ?? '';
+  }
+
+  /** A still screen on the same stream, whose lines begin with a name. */
+  of(name: string): Screen {
+    return new Screen({ quiet: this.#quiet, still: true, prefix: `${name}: `, stream: this.#stream });
   }
 
   /** Whether there is a line that changes. */
@@ -23,7 +38,7 @@ export class Screen {
   line(text: string): void {
     if (this.#quiet) return;
     this.#clear();
-    this.#stream.write(`${text}\n`);
+    this.#stream.write(`${this.#prefix}${text}\n`);
   }
 
   /** Shows the changing line, at most ten times a second. `text` is called only when it is shown. */

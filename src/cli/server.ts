@@ -8,11 +8,11 @@ import {
   hasParent,
   planOf,
   readStudy,
-  type ServeOptions,
+  serveStudies,
   serveStudy,
-  serveToFolder,
   StepTimer,
-  type Study,
+  type StudyEnd,
+  type StudyOverrides,
   underParent,
 } from '../study/index.ts';
 import type { ServerFlags } from './commands/server.ts';
@@ -25,19 +25,39 @@ import { Screen } from './screen.ts';
 export async function server(flags: ServerFlags): Promise<number> {
   collectAtOnce();
   if (hasParent()) return serverOfRun(flags);
-  const screen = new Screen();
-  const progress = new RunProgress(screen, { namesAwaited: true });
-  try {
-    const study = await readStudy(flags.study);
-    const options = serveOptions(study, flags, interruption());
-    const result = await serveToFolder(study, {
-      ...options,
-      onIdentity: (fingerprint) => screen.line(`the server’s identity: ${fingerprint}`),
-      onEvent: (event) => progress.take(event),
-    });
+  let screen = new Screen();
+  const shown = new Map<string, RunProgress>();
+  let code = 0;
+  const onEnd = (study: string, end: StudyEnd): void => {
     screen.done();
-    tellResult({ ...result, planned: options.planned }, flags.state);
-    return 0;
+    if (!('error' in end)) {
+      if (shown.size > 1) process.stdout.write(`study ${study}:\n`);
+      return tellResult(end, end.folder);
+    }
+    code = Math.max(code, fail(end.error, shown.size > 1 ? study : undefined));
+  };
+  try {
+    await serveStudies({
+      ...listenChoice(flags),
+      stateDir: flags.state,
+      files: flags.study,
+      overrides: overridesOf(flags),
+      threads: flags.threads,
+      provider: flags.provider,
+      timeoutMs: flags.timeout ?? timeoutMsUsual,
+      signal: interruption(),
+      onIdentity: (fingerprint) => screen.line(`the server’s identity: ${fingerprint}`),
+      onStudies: (names) => {
+        const several = names.length > 1;
+        if (several) screen = new Screen({ still: true });
+        for (const name of names)
+          shown.set(name, new RunProgress(several ? screen.of(name) : screen, { namesAwaited: true }));
+      },
+      onEvent: (study, event) => shown.get(study)?.take(event),
+      onEnd,
+      onTrouble,
+    });
+    return code;
   } catch (error) {
     screen.done();
     return fail(error);
@@ -46,14 +66,22 @@ export async function server(flags: ServerFlags): Promise<number> {
 
 /** A run starts its sites itself: one that has not come by then will not. */
 const joinTimeoutMsOfRun = 600_000;
+const timeoutMsUsual = 60_000;
 
 /** The server of a run. */
 function serverOfRun(flags: ServerFlags): Promise<number> {
   return underParent(async (tell, signal) => {
-    const options = serveOptions(await readStudy(flags.study), flags, signal);
+    const [file = ''] = flags.study;
+    const timeoutMs = flags.timeout ?? timeoutMsUsual;
     const result = await serveStudy({
-      ...options,
-      joinTimeoutMs: Math.max(options.timeoutMs, joinTimeoutMsOfRun),
+      ...listenChoice(flags),
+      planned: planOf(await readStudy(file), overridesOf(flags)),
+      stateDir: flags.state,
+      threads: flags.threads,
+      provider: flags.provider,
+      timeoutMs,
+      signal,
+      joinTimeoutMs: Math.max(timeoutMs, joinTimeoutMsOfRun),
       recorder: recorderOf('server', flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
@@ -67,17 +95,16 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
   });
 }
 
-function serveOptions(study: Study, flags: ServerFlags, signal: AbortSignal): ServeOptions {
-  return {
-    planned: planOf(study, { seed: flags.seed, siteCount: flags.sites }),
-    stateDir: flags.state,
-    ...(flags.listen ? { listen: flags.listen } : {}),
-    door: doorOptions(flags),
-    threads: flags.threads,
-    provider: flags.provider,
-    timeoutMs: flags.timeout ?? 60_000,
-    signal,
-  };
+function overridesOf({ seed, sites }: ServerFlags): StudyOverrides {
+  return { seed, siteCount: sites };
+}
+
+function listenChoice(flags: ServerFlags) {
+  return { ...(flags.listen ? { listen: flags.listen } : {}), door: doorOptions(flags) };
+}
+
+function onTrouble(what: string): void {
+  process.stderr.write(`septum: ${what}\n`);
 }
 
 /** Undefined: without TLS and keys. Throws ConfigError for flags that do not go together. */
@@ -88,6 +115,6 @@ function doorOptions({ insecure, cert, key }: ServerFlags): DoorOptions | undefi
   if (insecure) return undefined;
   return {
     certificateFiles: cert !== undefined && key !== undefined ? { cert, key } : undefined,
-    onTrouble: (what) => process.stderr.write(`septum: ${what}\n`),
+    onTrouble,
   };
 }

@@ -9,6 +9,8 @@ import {
   collectAtOnce,
   handOver,
   hasParent,
+  hasWithdrawn,
+  joinedStudies,
   leaveModel,
   openEnrolment,
   openSiteLedger,
@@ -35,9 +37,10 @@ export async function site(flags: SiteFlags): Promise<number> {
   let ledger: Ledger | undefined;
   try {
     const options = await partOptions(flags, interruption());
+    const { stateDir } = options;
     const { plan } = options.planned;
-    ledger = flags.state === undefined ? undefined : await openSiteLedger(flags.state);
-    await approvePlan({ plan, approve: flags.approve, stateDir: flags.state, ledger, screen, signal: options.signal });
+    ledger = stateDir === undefined ? undefined : await openSiteLedger(stateDir);
+    await approvePlan({ plan, approve: flags.approve, stateDir, ledger, screen, signal: options.signal });
     const progress = new SiteProgress(screen, options.site);
     progress.joins(plan, options.url);
     const result = await takePart({
@@ -49,8 +52,7 @@ export async function site(flags: SiteFlags): Promise<number> {
     });
     screen.done();
     progress.finished(result);
-    if (flags.state !== undefined && (await leaveModel(options, result)))
-      screen.line(`model: ${join(flags.state, 'model')}`);
+    if (stateDir !== undefined && (await leaveModel(options, result))) screen.line(`model: ${join(stateDir, 'model')}`);
     await ledger?.close();
     return 0;
   } catch (error) {
@@ -99,7 +101,6 @@ async function partOptions(flags: SiteFlags, signal: AbortSignal): Promise<TakeP
     manifest,
     randomRecords: flags.randomRecords,
     skipBad: flags.skipBad,
-    stateDir: flags.state,
     threads: flags.threads,
     provider: flags.provider,
     timeoutMs: flags.timeout ?? 60_000,
@@ -117,8 +118,11 @@ async function wayToServer({ server, name, study, state, proxy }: SiteFlags) {
       );
     if (name !== undefined)
       throw new ConfigError('bad-usage', '--name goes with --server: a site that has joined has its name');
-    const { site, url, keys } = await openEnrolment(state);
-    return { site, url, keys, proxy: proxyFor(url, proxy), studyFile: study ?? join(state, 'study.yaml') };
+    const joined = await placeOf(state, study);
+    const enrolment = await openEnrolment(joined.place);
+    if (enrolment.withdrawn !== undefined) throw hasWithdrawn(enrolment);
+    const { site, url, keys } = enrolment;
+    return { site, url, keys, proxy: proxyFor(url, proxy), studyFile: joined.studyFile, stateDir: joined.place };
   }
   if (name === undefined || study === undefined)
     throw new ConfigError('bad-usage', '--server needs --name and --study as well');
@@ -127,7 +131,27 @@ async function wayToServer({ server, name, study, state, proxy }: SiteFlags) {
       'bad-usage',
       `--server ${server}: expected ws://127.0.0.1:PORT; a server elsewhere is reached after septum join, with --state`,
     );
-  return { site: name, url: server, studyFile: study };
+  return { site: name, url: server, studyFile: study, stateDir: state };
+}
+
+/** The folder of the study that the site is to take part in, and its study file. `study` is the name of one that it has joined, or a file. */
+async function placeOf(state: string, study: string | undefined): Promise<{ place: string; studyFile: string }> {
+  const joined = await joinedStudies(state);
+  const named = study === undefined ? undefined : joined.get(study);
+  const kept = (place: string) => ({ place, studyFile: join(place, 'study.yaml') });
+  if (named !== undefined) return kept(named);
+  if (joined.size < 2) {
+    const [place = state] = joined.values();
+    return study === undefined ? kept(place) : { place, studyFile: study };
+  }
+  const names = [...joined.keys()].join(', ');
+  if (study === undefined)
+    throw new ConfigError('bad-usage', `--state ${state}: the site has joined ${names}: say which, with --study`);
+  const { name } = await readStudy(study);
+  const place = joined.get(name);
+  if (place === undefined)
+    throw new ConfigError('bad-usage', `${study}: the site has not joined study ${name}; it has joined ${names}`);
+  return { place, studyFile: study };
 }
 
 /** The run's list of this site's records; it is not left lying about. */

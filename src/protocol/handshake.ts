@@ -1,6 +1,6 @@
 // The messages that stand outside the script: hello and welcome, by which the two sides of a session tell each other where they stand, and
-// refuse, by which either says why it closes a connection; and enrol and enrolled, by which a site that brings an invite becomes one of the
-// study's. Where the connection asks for proof of who speaks, proof.ts adds it to a message and takes it off. Each is made here, and each that arrives is checked in every field.
+// refuse, by which either says why it closes a connection; enrol and enrolled, by which a site that brings an invite becomes one of the
+// study's; and withdraw and withdrawn, by which it ceases to be one. Where the connection asks for proof of who speaks, proof.ts adds it to a message and takes it off. Each is made here, and each that arrives is checked in every field.
 
 import { ProtocolError, type SeptumError } from '../base/index.ts';
 import { message, type Message } from './message.ts';
@@ -26,6 +26,16 @@ export function enrol(site: string, study: string): Message {
 /** The server's answer: the site's key is known from here on. */
 export function enrolled(site: string, study: string): Message {
   return message('enrolled', { site, text: study });
+}
+
+/** What a site says instead of hello when it takes no further part in a study: its proof has the key that it had there. */
+export function withdraw(site: string, study: string): Message {
+  return message('withdraw', { site, text: study });
+}
+
+/** The server's answer: the site's key serves no more, and its word is noted. */
+export function withdrawn(site: string, study: string): Message {
+  return message('withdrawn', { site, text: study });
 }
 
 /** Whether a peer that is refused may come again: where it stands, or `anew`, from the start of its script. */
@@ -67,6 +77,18 @@ export function checkEnrolled(received: Message, site: string, study: string): v
   requireOnly(received, 'enrolled', ['site', 'text']);
   if (received.site !== site || received.text !== study)
     throw new ProtocolError('bad-field', 'enrolled: another site or study than the invite’s');
+}
+
+/** Throws ProtocolError unless the message is a withdraw with nothing in it but site and study. */
+export function checkWithdraw(received: Message): void {
+  requireOnly(received, 'withdraw', ['site', 'text']);
+}
+
+/** Throws ProtocolError unless the message says that this site has withdrawn from this study. */
+export function checkWithdrawn(received: Message, site: string, study: string): void {
+  requireOnly(received, 'withdrawn', ['site', 'text']);
+  if (received.site !== site || received.text !== study)
+    throw new ProtocolError('bad-field', 'withdrawn: another site or study than this one');
 }
 
 /** What a refuse says. The text is printable ASCII, at most `refusalTextMost` characters. Throws ProtocolError unless it is a well-formed refuse. */

@@ -25,6 +25,8 @@ export const messageKinds = {
   challenge: 24,
   enrol: 25,
   enrolled: 26,
+  withdraw: 27,
+  withdrawn: 28,
 } as const;
 
 export type MessageKind = keyof typeof messageKinds;

@@ -6,7 +6,8 @@
 //     site:   hello       signs (binding, server's challenge and key, its challenge, key and token, site, plan, study)
 //     server: welcome     signs the same again
 //
-// with `enrol` and `enrolled` in the place of the last two where the site brings an invite. Each signature is of its message's kind. The
+// with `enrol` and `enrolled` in the place of the last two where the site brings an invite, and `withdraw` and `withdrawn` where it takes no
+// further part. Each signature is of its message's kind. The
 // site knows the server's key beforehand, and says nothing until the server has proved it. Signing, verifying and chance are handed in.
 
 import { fromHex, ProtocolError, toHex } from '../base/index.ts';

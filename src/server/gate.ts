@@ -1,6 +1,6 @@
-// The gate of a study: who comes in proves, on this very connection, that he has the key of a site that is enrolled, or brings an invite and
-// becomes one. Whoever does not is refused, and told no more than that: not which names, keys or tokens there are. What a site may do ends
-// as soon as the registry says so, on the connections that stand as well.
+// The gate of a server: who comes in proves, on this very connection, that he has the key of a site that is enrolled in one of its studies, or
+// brings an invite and becomes one. Whoever does not is refused, and told no more than that: not which names, keys, tokens or studies there
+// are. What a site may do ends as soon as the registry says so, on the connections that stand as well.
 
 import {
   type Clock,
@@ -11,13 +11,22 @@ import {
   type SeptumError,
   sha256Hex,
 } from '../base/index.ts';
-import { checkEnrol, type Cryptography, enrolled, type Message, ServerProof, type Signer } from '../protocol/index.ts';
-import type { Registry } from '../store/index.ts';
+import {
+  checkEnrol,
+  checkWithdraw,
+  type Cryptography,
+  enrolled,
+  type Message,
+  ServerProof,
+  type Signer,
+  withdrawn,
+} from '../protocol/index.ts';
+import type { KeyStanding, Registry } from '../store/index.ts';
 import type { Connection } from '../transport/index.ts';
+import { hasWithdrawn } from './refuse.ts';
+import { watchRegistry } from './watch-registry.ts';
 
 export interface GateOptions {
-  /** The study's name in the registry. */
-  readonly study: string;
   /** The server's identity. */
   readonly identity: Signer;
   readonly cryptography: Cryptography;
@@ -26,11 +35,9 @@ export interface GateOptions {
   readonly dateMs: () => number;
 }
 
-/** How often the registry is asked whether somebody else has written. */
-const watchMs = 250;
-
 /** A site that is in. */
 interface Guest {
+  readonly study: string;
   readonly site: string;
   readonly key: string;
   readonly dismiss: (error: ProtocolError) => void;
@@ -39,11 +46,9 @@ interface Guest {
 export class Gate {
   readonly #options: GateOptions;
   readonly #guests = new Set<Guest>();
-  #seen: number;
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.#seen = options.registry.version();
   }
 
   /** The opening of a connection. Throws ProtocolError `no-proof` where the transport has no binding. */
@@ -60,45 +65,54 @@ export class Gate {
     return () => void this.#guests.delete(guest);
   }
 
-  /** Looks after those who are in, until the signal aborts. */
-  async watch(clock: Clock, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await clock.sleep(watchMs, signal).catch(() => undefined);
-      try {
-        const version = this.#options.registry.version();
-        if (version !== this.#seen) this.look();
-        this.#seen = version;
-      } catch (error) {
-        // While the registry cannot be read nobody comes in, and who is in stays; it is asked again.
-        if (!(error instanceof DataError)) throw error;
-      }
-    }
+  /** Looks after those who are in, until the signal aborts. While the registry cannot be read nobody comes in, and who is in stays. */
+  watch(clock: Clock, signal: AbortSignal): Promise<void> {
+    return watchRegistry(this.#options.registry, () => this.look(), clock, signal);
   }
 
   /** Dismisses everyone whose key does not serve any more. */
   look(): void {
-    for (const guest of this.#guests) {
-      const error = this.objection(guest.site, guest.key);
-      if (error) guest.dismiss(error);
+    for (const { study, site, key, dismiss } of this.#guests) {
+      const error = objection(site, this.#options.registry.standings(site, key).get(study) ?? 'unknown');
+      if (error) dismiss(error);
     }
   }
 
-  /** Why a site with this key may not be in; undefined when it may. */
-  objection(site: string, key: string): ProtocolError | undefined {
-    const { registry, study } = this.#options;
-    switch (registry.standing(study, site, key)) {
-      case 'enrolled':
-        return undefined;
-      case 'revoked':
-        return new ProtocolError('revoked', `site ${site} was revoked`);
-      case 'replaced':
-        return new ProtocolError('key-replaced', `site ${site} has another key now than this one`);
-      case 'unknown':
-        return new ProtocolError(
-          'wrong-key',
-          `the study knows no site ${JSON.stringify(site.slice(0, 64))} with this key`,
-        );
-    }
+  /**
+   * Checks that a site with this key may come into `study`, undefined where there is none of the plan that it says. Throws ProtocolError:
+   * `plan-mismatch` for a site of another study, whether or not there is one of that plan, so that nobody learns of a study that is not his.
+   */
+  requireIn(study: string | undefined, site: string, key: string): void {
+    const standings = this.#options.registry.standings(site, key);
+    const own = study === undefined ? undefined : standings.get(study);
+    const enrolledElsewhere = [...standings.values()].includes('enrolled');
+    if (own === undefined && enrolledElsewhere) throw anotherPlan(site);
+    const error = objection(site, own ?? [...standings.values()][0] ?? 'unknown');
+    if (error) throw error;
+  }
+}
+
+/** What a site is told whose plan is not its study's. */
+export function anotherPlan(site: string): ProtocolError {
+  return new ProtocolError(
+    'plan-mismatch',
+    `site ${site} has another plan than the server: compare the study files and the Septum versions`,
+  );
+}
+
+/** Why a site with a key of this standing may not be in; undefined when it may. */
+function objection(site: string, standing: KeyStanding): ProtocolError | undefined {
+  switch (standing) {
+    case 'enrolled':
+      return undefined;
+    case 'revoked':
+      return new ProtocolError('revoked', `site ${site} was revoked`);
+    case 'withdrawn':
+      return hasWithdrawn(site);
+    case 'replaced':
+      return new ProtocolError('key-replaced', `site ${site} has another key now than this one`);
+    case 'unknown':
+      return new ProtocolError('wrong-key', `there is no site ${JSON.stringify(site.slice(0, 64))} with this key`);
   }
 }
 
@@ -119,24 +133,40 @@ export class Entrance {
     return this.#proof.challenge;
   }
 
-  /** A hello without its proof, and the key that it was proved with. Throws ProtocolError when the key is not this site's. */
-  admit(received: Message): { readonly said: Message; readonly key: string } {
-    const { said, key } = this.#proof.take(received);
-    const objection = this.#gate.objection(said.site, key);
-    if (objection) throw objection;
-    return { said, key };
+  /** A hello without its proof, and the key that it was proved with; whose that is, is not said here. Throws ProtocolError. */
+  take(received: Message): { readonly said: Message; readonly key: string } {
+    return this.#proof.take(received);
   }
 
-  /** Enrols a site that brings a token, and gives the answer. Throws ProtocolError when the token does not serve. */
-  enrol(received: Message): { readonly answer: Message; readonly site: string } {
-    const { registry, study, dateMs } = this.#options;
+  /** Enrols a site that brings a token for a study that `serves`, and gives the answer. Throws ProtocolError when the token does not serve. */
+  enrol(
+    received: Message,
+    serves: (study: string) => boolean,
+  ): { readonly answer: Message; readonly study: string; readonly site: string } {
+    const { registry, dateMs } = this.#options;
     const { said, key, token } = this.#proof.take(received);
     checkEnrol(said);
+    const { site, text: study } = said;
     const hash = sha256Hex(fromHex(token));
-    const standing = said.text === study ? registry.enrol(study, said.site, hash, key, dateMs()) : 'unknown';
-    if (standing !== 'open') throw tokenError(standing, said.site);
+    const standing = serves(study) ? registry.enrol(study, site, hash, key, dateMs()) : 'unknown';
+    if (standing !== 'open') throw tokenError(standing, site);
     this.#gate.look();
-    return { answer: this.sign(enrolled(said.site, study)), site: said.site };
+    return { answer: this.sign(enrolled(site, study)), study, site };
+  }
+
+  /** Notes that a site takes no further part in a study, and gives the answer; also to one that has said so before. Throws ProtocolError for a key that is not a site's of the study. */
+  withdraw(received: Message): { readonly answer: Message; readonly study: string; readonly site: string } {
+    const { registry, dateMs } = this.#options;
+    const { said, key } = this.#proof.take(received);
+    checkWithdraw(said);
+    const { site, text: study } = said;
+    // Only a study that knows the key is asked: the others are none of its business.
+    const known = registry.standings(site, key).has(study);
+    const standing = known ? registry.withdraw(study, site, key, dateMs()) : 'unknown';
+    const error = standing === 'withdrawn' ? undefined : objection(site, standing);
+    if (error) throw error;
+    this.#gate.look();
+    return { answer: this.sign(withdrawn(site, study)), study, site };
   }
 
   /** The answer to what was taken, with the server's proof. */

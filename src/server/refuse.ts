@@ -1,6 +1,6 @@
 // The last word to a peer that must go.
 
-import { type Clock, type SeptumError, withDeadline } from '../base/index.ts';
+import { type Clock, ProtocolError, type SeptumError, TimeoutError, withDeadline } from '../base/index.ts';
 import { encodeMessage, refusal, type Return } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
 
@@ -21,4 +21,24 @@ export async function refuse(
     // The peer is gone, or does not read; there is nobody to tell.
   }
   await connection.close();
+}
+
+/** What a site is told that comes while the study goes back. */
+export function goingBack(): ProtocolError {
+  return new ProtocolError('going-back', 'the study goes back to a commit: come again');
+}
+
+/** What a site is told that comes although it has withdrawn. */
+export function hasWithdrawn(site: string): ProtocolError {
+  return new ProtocolError('withdrawn', `site ${site} has withdrawn from the study`);
+}
+
+/**
+ * Whether a peer that is told so may come again. A name that is taken may be the same site's dying connection, a hello that came late a slow
+ * network's, and a site whose key was replaced may find its new one any moment: they may try again.
+ */
+export function returnOf(told: SeptumError): Return {
+  if (told.code === 'study-went-back') return 'anew';
+  const mayTryAgain = told.code === 'already-connected' || told.code === 'going-back' || told.code === 'key-replaced';
+  return mayTryAgain || told instanceof TimeoutError ? 'again' : 'never';
 }

@@ -1,14 +1,14 @@
 // One study at the server, from the first hello to the last byte: who may connect, and the study's course, which begins again from a commit
 // when a site's process was started again.
 
-import { assert, type Clock, ProtocolError, TimeoutError, TransportError } from '../base/index.ts';
+import { assert, type Clock, TimeoutError, TransportError } from '../base/index.ts';
 import type { Engine } from '../engine/index.ts';
 import { type Plan, planHash, quorumOf, type SiteCounts } from '../protocol/index.ts';
 import { type CompiledStudy, initialState } from '../split/index.ts';
 import type { ActivationStore, CommitStore } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { Listener } from '../transport/index.ts';
-import { admit, goingBack } from './admission.ts';
+import { type AdmissionOptions, admit } from './admission.ts';
 import { Changes } from './changes.ts';
 import { ServerCommits } from './commits.ts';
 import { Course, type Network, type Orders } from './course.ts';
@@ -17,6 +17,8 @@ import type { PartMetrics } from './evaluation.ts';
 import type { Gate } from './gate.ts';
 import { GoingBack } from './going-back.ts';
 import { replicaScope } from './orders.ts';
+import { Reception } from './reception.ts';
+import { goingBack, hasWithdrawn } from './refuse.ts';
 import type { ServerSiteLink } from './site-link.ts';
 import { hasCopy, type StepReport } from './training.ts';
 import { TrunkRunner } from './trunk-runner.ts';
@@ -27,7 +29,9 @@ export interface ServerOptions {
   readonly study: CompiledStudy;
   readonly engine: Engine;
   readonly listener: Listener;
-  /** Who may come in; without it, whoever says a site's name. */
+  /** Where sites come in to all studies of the listener; without it the study has the listener to itself, and closes it at its end. */
+  readonly reception?: Reception | undefined;
+  /** Who may come in where there is no reception; without it, whoever says a site's name. */
   readonly gate?: Gate | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -50,10 +54,6 @@ export interface ServerOptions {
   }) => Promise<void>;
   /** Before a study with a quorum, or one that was stopped, goes on, who takes part from that step on is written to a log. */
   readonly logMembers?: (entry: MembersEntry) => Promise<void>;
-  /** Sites that have withdrawn from the study before. */
-  readonly withdrawn?: readonly string[];
-  /** Whether the study is paused as it begins. */
-  readonly paused?: boolean;
   /** Where the server keeps its half of the study's state, and goes on from. Without it a study that has to go back begins again. */
   readonly commits?: CommitStore | undefined;
   /** How long after a commit another is written within an epoch, where the mode has such (`commitsWithin`, and `detached`). Default: a minute. */
@@ -84,6 +84,7 @@ export type ServerEvent =
     }
   | { readonly kind: 'enrolled'; readonly remote: string; readonly site: string }
   | { readonly kind: 'refused'; readonly remote: string; readonly reason: string; readonly code: string }
+  /** A site says that it takes no further part. */
   | {
       readonly kind: 'counts';
       readonly counts: Readonly<Record<string, SiteCounts>>;
@@ -151,7 +152,7 @@ export class StudyServer {
   /** Undefined while the study goes back. */
   #course: Course | undefined;
   #traffic = { bytesUp: 0, bytesDown: 0 };
-  readonly #withdrawn: Set<number>;
+  readonly #withdrawn = new Set<number>();
   /** While the study is paused: who waits for its end. */
   #pause: Changes | undefined;
   #isStopping = false;
@@ -159,12 +160,10 @@ export class StudyServer {
   #isStill = false;
 
   constructor(options: ServerOptions) {
-    const { plan, activations, commits, withdrawn = [], paused = false } = options;
+    const { plan, activations, commits } = options;
     assert(activations || plan.choices.when !== 'detached', 'detached comes with a store of activations');
     this.#options = options;
     this.#commits = commits && new ServerCommits(commits, plan);
-    this.#withdrawn = new Set([...plan.sites.keys()].filter((site) => withdrawn.includes(plan.sites[site] ?? '')));
-    if (paused) this.pause();
   }
 
   /** The study stands still after its next commit, which it makes as soon as it can, until `resume` or `stopEarly`. The sites wait. */
@@ -210,18 +209,26 @@ export class StudyServer {
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     onEvent?.({ kind: 'listening', address: listener.address });
-    const admission = admit(listener, {
+    const onRefused: AdmissionOptions['onRefused'] = (remote, reason, code) =>
+      onEvent?.({ kind: 'refused', remote, reason, code });
+    const { reception = new Reception({ listener, gate, clock, onRefused }) } = this.#options;
+    const admission: AdmissionOptions = {
       plan,
-      planHash: planHash(plan),
       link: (site) => this.#link(site),
-      gate,
-      clock,
-      signal: this.#ended.signal,
-      helloTimeoutMs: 10_000,
       restart: (site) => this.#restart(site),
+      onRefused,
+    };
+    const closeDesk = reception.open({
+      study: plan.study,
+      planHash: planHash(plan),
+      sites: plan.sites,
+      serve: (caller) => admit(caller, admission),
       onEnrolled: (remote, site) => onEvent?.({ kind: 'enrolled', remote, site }),
-      onRefused: (remote, reason, code) => onEvent?.({ kind: 'refused', remote, reason, code }),
-    }).catch(() => undefined); // It ends with the listener or the signal.
+      onWithdrawn: (site) => this.withdraw(plan.sites.indexOf(site)),
+      onRefused,
+    });
+    const isShared = this.#options.reception !== undefined;
+    const receiving = isShared ? undefined : reception.run(this.#ended.signal).catch(() => undefined); // It ends with the listener or the signal.
     try {
       const result = await this.#study();
       this.#stop(new TransportError('closed', 'the study is over'));
@@ -231,8 +238,9 @@ export class StudyServer {
       throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
-      await listener.close();
-      await admission;
+      if (!isShared) await listener.close();
+      await receiving;
+      await closeDesk();
     }
   }
 
@@ -363,9 +371,4 @@ export class StudyServer {
     });
     return { trunk, scopes, start };
   }
-}
-
-/** What a site is told that comes although it has withdrawn. */
-function hasWithdrawn(site: string): ProtocolError {
-  return new ProtocolError('withdrawn', `site ${site} has withdrawn from the study`);
 }

@@ -273,6 +273,8 @@ export class SiteAgent {
       case 'challenge':
       case 'enrol':
       case 'enrolled':
+      case 'withdraw':
+      case 'withdrawn':
         throw new TypeError(`${line.kind} is in no script`);
     }
   }

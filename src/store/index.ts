@@ -7,3 +7,4 @@ export { createMemoryActivationStore } from './memory-activation-store.ts';
 export { createMemoryCommitStore } from './memory-commit-store.ts';
 export { createMemoryLog, type MemoryLog } from './memory-log.ts';
 export * from './registry.ts';
+export * from './study-book.ts';

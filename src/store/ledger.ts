@@ -36,6 +36,8 @@ export type LedgerEvent =
     }
   /** `reason` is an error's code, or `finished`. */
   | { readonly what: 'session-closed'; readonly study: string; readonly reason: string }
+  /** The operator takes the site out of a study, for good. */
+  | { readonly what: 'withdrawn'; readonly study: string; readonly site: string }
   /** The server sent what the plan does not have. */
   | { readonly what: 'refused'; readonly code: string; readonly text: string }
   /** The operator went on against a warning. */

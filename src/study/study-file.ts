@@ -111,15 +111,21 @@ export function parseStudy(text: string, fileName: string): Study {
   };
 }
 
-/** Reads a study file and the .onnx files that it names. Throws ConfigError as `parseStudy` does, and when a file cannot be read. */
-export async function readStudy(path: string): Promise<Study> {
+/**
+ * Reads a study file and the .onnx files that it names; `placeOf` says where those are if not beside it. Throws ConfigError as `parseStudy`
+ * does, and when a file cannot be read.
+ */
+export async function readStudy(
+  path: string,
+  placeOf: (key: 'file' | 'start', name: string) => string = (_key, name) => resolve(dirname(path), name),
+): Promise<Study> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new ConfigError('bad-study', `${path}: cannot be read: ${messageOf(cause)}`, { cause });
   });
   const study = parseStudy(text, path);
   const { file, start } = study.network;
   const read = async (key: 'file' | 'start', name: string): Promise<ModelFile> => {
-    const bytes = await readFile(resolve(dirname(path), name)).catch((cause: unknown) => {
+    const bytes = await readFile(placeOf(key, name)).catch((cause: unknown) => {
       const place = study.placeOf(['network', key]);
       throw new ConfigError('bad-study', `${place}: network.${key}: cannot be read: ${messageOf(cause)}`, { cause });
     });

@@ -11,7 +11,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { toHex } from '../../src/base/index.ts';
 import { enrol, hello, type Message, planHash, ServerProof, type Signer, SiteProof } from '../../src/protocol/index.ts';
 import { openKeyFile } from '../../src/store/node/index.ts';
-import { Door, inviteSite, joinStudy, openEnrolment, readInvite, revokeSite } from '../../src/study/index.ts';
+import { enterStudy, inviteSite, joinStudy, openEnrolment, readInvite, revokeSite } from '../../src/study/index.ts';
 import type { Connection } from '../../src/transport/index.ts';
 import { connectWebSocket, listenWebSocket, makeCertificate } from '../../src/transport/node/index.ts';
 import { planStudy } from '../harness/study.ts';
@@ -197,8 +197,7 @@ describe('at the server, a peer', () => {
   test('of another study of the same server, or with another plan, is refused', async () => {
     const refused = await runBeside(async () => {
       const other = { ...planned.plan, study: 'other' };
-      await using door = await Door.open(guarded.serverFolder, other);
-      door.opened(guarded.listener);
+      enterStudy(guarded.registry, other, { address: guarded.url });
       const { text } = await inviteSite(guarded.serverFolder, { site: 'B', study: 'other', validMs: 60_000 });
       await expect(guarded.join('B', text, 'foreign')).rejects.toThrow(/refused: not-admitted/);
       expect(await helloWith(await keyOf('B'), 'B', planHash(other))).toMatchObject({

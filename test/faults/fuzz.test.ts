@@ -35,7 +35,7 @@ test(
     // Everyone who can find a bad frame has to, in every kind of message and every mode.
     expect(Object.keys(result.byStage).toSorted()).toEqual(['decoder', 'handshake', 'inspection', 'session']);
     // Sites without keys are not challenged and do not enrol.
-    const others: readonly MessageKind[] = ['refuse', 'challenge', 'enrol', 'enrolled'];
+    const others: readonly MessageKind[] = ['refuse', 'challenge', 'enrol', 'enrolled', 'withdraw', 'withdrawn'];
     const attacked = (Object.keys(messageKinds) as MessageKind[]).filter((kind) => !others.includes(kind));
     expect(Object.keys(result.byKind).toSorted()).toEqual(attacked.toSorted());
     expect(Object.values(result.byMode).every((times) => times > 0)).toBe(true);

@@ -5,13 +5,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SiteKeys } from '../../src/site/index.ts';
+import type { Registry } from '../../src/store/index.ts';
 import {
   Door,
   type DoorOptions,
   type Enrolment,
+  enterStudy,
   inviteSite,
   joinStudy,
   openEnrolment,
+  openRegistry,
   readInvite,
 } from '../../src/study/index.ts';
 import { connectWebSocket, listenWebSocket, type WebSocketListener } from '../../src/transport/node/index.ts';
@@ -26,25 +29,34 @@ export interface Refusal {
 export class Guarded {
   readonly folder: string;
   readonly door: Door;
+  readonly registry: Registry;
   readonly listener: WebSocketListener;
   readonly planned: Planned;
   /** In the order in which the server recorded them. */
   readonly refusals: Refusal[] = [];
 
-  private constructor(folder: string, door: Door, planned: Planned, listen: (refused: Refusal[]) => WebSocketListener) {
+  private constructor(
+    folder: string,
+    { door, registry }: { readonly door: Door; readonly registry: Registry },
+    planned: Planned,
+    listen: (refused: Refusal[]) => WebSocketListener,
+  ) {
     this.folder = folder;
     this.door = door;
+    this.registry = registry;
     this.planned = planned;
     this.listener = listen(this.refusals);
   }
 
   static async open(planned: Planned, options: DoorOptions = {}): Promise<Guarded> {
     const folder = await mkdtemp(join(tmpdir(), 'septum-guarded-'));
-    const door = await Door.open(join(folder, 'server'), planned.plan, options);
+    const registry = await openRegistry(join(folder, 'server'));
+    const door = await Door.open(join(folder, 'server'), registry, options);
     let refused: Refusal[] = [];
     const listener = await listenWebSocket(door.listening(({ code, reason }) => refused.push({ code, reason })));
-    door.opened(listener);
-    return new Guarded(folder, door, planned, (refusals) => {
+    door.keepFresh(listener);
+    enterStudy(registry, planned.plan, { address: listener.address });
+    return new Guarded(folder, { door, registry }, planned, (refusals) => {
       refused = refusals;
       return listener;
     });
@@ -76,7 +88,7 @@ export class Guarded {
   }
 
   /** Has a site join by an invite. */
-  join(site: string, invite: string, place = site): Promise<void> {
+  join(site: string, invite: string, place = site): Promise<string> {
     return joinStudy(this.siteFolder(place), readInvite(invite), { signal: new AbortController().signal });
   }
 
@@ -101,6 +113,7 @@ export class Guarded {
   async close(): Promise<void> {
     await this.listener.close();
     await this.door[Symbol.asyncDispose]();
+    await this.registry[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true });
   }
 }

@@ -91,7 +91,7 @@ const resultOf = ({ parameters, figures }: Outcome) => ({ parameters, figures })
 const resultsOf = (run: Run) => ({ server: resultOf(run.server), sites: run.sites.map(resultOf) });
 
 /** What passes only where sites come in by keys; enrolment.test.ts has what is wrong with these. */
-const ofEnrolled: ReadonlySet<MessageKind> = new Set(['challenge', 'enrol', 'enrolled']);
+const ofEnrolled: ReadonlySet<MessageKind> = new Set(['challenge', 'enrol', 'enrolled', 'withdraw', 'withdrawn']);
 
 test(
   `${wanted} bad frames cost a connection each and change no bit of any study`,

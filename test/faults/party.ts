@@ -5,7 +5,7 @@ import { setMaxListeners } from 'node:events';
 import { type Clock, codeOf, sha256Hex } from '../../src/base/index.ts';
 import { systemClock } from '../../src/base/node/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
-import { type Gate, type ServerEvent, StudyServer } from '../../src/server/index.ts';
+import { type Gate, type Reception, type ServerEvent, StudyServer } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent, type SiteKeys } from '../../src/site/index.ts';
 import {
   type ActivationStore,
@@ -54,6 +54,8 @@ export interface PartySettings {
   readonly ledger?: Ledger;
   /** The server's, for sites that come in by their keys. */
   readonly gate?: Gate;
+  /** The server's, where several studies share a listener. */
+  readonly reception?: Reception;
   /** Such a site's. */
   readonly keys?: SiteKeys;
 }
@@ -89,6 +91,7 @@ export async function serve(
     activations = createMemoryActivationStore(plan.network.cutDims),
     log,
     gate,
+    reception,
   }: PartySettings = {},
   onEvent: (event: ServerEvent) => void = () => undefined,
 ): Promise<Outcome> {
@@ -100,6 +103,7 @@ export async function serve(
       study,
       engine,
       listener,
+      reception,
       gate,
       clock,
       signal,

@@ -16,9 +16,10 @@ import { hastyClock, type Planned } from './party.ts';
 export const counts = [30, 20, 10];
 
 interface RunOptions {
+  /** From its start. */
+  readonly paused?: boolean;
   readonly commitEveryMs?: number;
   readonly timeoutMs?: number;
-  readonly paused?: boolean;
 }
 
 /** The study. */
@@ -64,14 +65,15 @@ export class Run {
       listener: this.#listener,
       clock: hastyClock,
       signal: this.#ended.signal,
-      timeoutMs: 20_000,
       commits: this.#commits[counts.length],
       activations: this.activations,
       logOrder: async (entry) => void this.#order.push(entry),
       logMembers: async (entry) => void this.members.push(entry),
       onEvent: (event) => this.#take(event),
-      ...this.#options,
+      timeoutMs: this.#options.timeoutMs ?? 20_000,
+      commitEveryMs: this.#options.commitEveryMs,
     });
+    if (this.#options.paused === true) this.server.pause();
     return await this.server.run();
   }
 

@@ -12,8 +12,11 @@ const datesOf = [
   'store/node/file-ledger.ts',
   'study/enrolment/door.ts',
   'study/enrolment/server-folder.ts',
+  'study/enrolment/site-folder.ts',
   'study/run/approved-plans.ts',
   'study/run/run-log.ts',
+  'study/run/serve-studies.ts',
+  'study/run/study-notes.ts',
 ];
 
 test('only those ask for the date that write one down', () => {

@@ -18,6 +18,11 @@ export interface JoinFlags {
   readonly proxy?: string;
 }
 
+export interface WithdrawFlags {
+  readonly state: string;
+  readonly proxy?: string;
+}
+
 export function addInvite(program: Command): void {
   program
     .command('invite')
@@ -80,5 +85,22 @@ Example:
     .action(async (file: string | undefined, flags: JoinFlags) => {
       const { join } = await import('../enrolment.ts');
       process.exitCode = await join(file, flags);
+    });
+}
+
+export function addWithdraw(program: Command): void {
+  program
+    .command('withdraw')
+    .summary('take no further part in a study, for good')
+    .description(
+      'Withdraws this site from a study: septum site takes no part in it from here on, the ledger says so, and the server is told. A site that takes part is to be ended first. What has left the site before stays where it is.',
+    )
+    .argument('<study>', 'the study’s name')
+    .requiredOption('--state <folder>', 'the site’s folder')
+    .option('--proxy <url>', 'HTTP proxy on the way to the server (default: HTTPS_PROXY of the environment, if any)')
+    .addHelpText('after', '\nExample:\n  septum withdraw lipids --state ./septum')
+    .action(async (study: string, flags: WithdrawFlags) => {
+      const { withdraw } = await import('../enrolment.ts');
+      process.exitCode = await withdraw(study, flags);
     });
 }

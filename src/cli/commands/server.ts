@@ -3,7 +3,7 @@ import type { Provider } from '../../engine/index.ts';
 import { hostAndPort, providerOption, ratio, seconds, wholeNumber } from '../options.ts';
 
 export interface ServerFlags {
-  readonly study: string;
+  readonly study: string[];
   readonly state: string;
   readonly listen?: { readonly host: string; readonly port: number };
   readonly insecure?: true;
@@ -23,12 +23,17 @@ export interface ServerFlags {
 export function addServer(program: Command): void {
   program
     .command('server')
-    .summary('the coordinating centre of a study')
+    .summary('the coordinating centre of one study or several')
     .description(
-      'Serves a study to its sites, over TLS 1.3. A site comes in by an invite (septum invite), and from then on by its own key. The server’s identity key is made at the first start; keep --state private and backed up.',
+      'Serves studies to their sites, over TLS 1.3, until the last is over. A site comes in by an invite (septum invite), and from then on by its own key. The server’s identity key is made at the first start; keep --state private and backed up.',
     )
     .requiredOption('--state <folder>', 'where the server keeps its identity, its sites, commits and results')
-    .requiredOption('--study <file>', 'the study file')
+    .option(
+      '--study <file>',
+      'a study file; may be given again for further studies (default: the studies of --state that are not over)',
+      (file: string, files: string[]) => [...files, file],
+      [],
+    )
     .option('--listen <host:port>', 'address to listen on (default: 127.0.0.1 and a free port)', hostAndPort)
     .option(
       '--insecure',
@@ -55,6 +60,9 @@ export function addServer(program: Command): void {
 Example:
   septum server --state ./state --study study.yaml --listen 0.0.0.0:7700
   septum invite site-1 --state ./state --address study.example.org:7700
+
+Two studies by one server:
+  septum server --state ./state --study lipids.yaml --study bones.yaml --listen 0.0.0.0:7700
 
 On one machine, without keys:
   septum server --state ./state --study study.yaml --listen 127.0.0.1:7700 --insecure

@@ -35,7 +35,10 @@ export function addSite(program: Command): void {
     .requiredOption('--data <path>', 'folder or file with this site’s records')
     .option('--state <folder>', 'where the site has joined, and keeps commits, its model and the ledger of what left')
     .option('--approve <hash>', 'approves the plan of this hash (septum study show says it) instead of asking')
-    .option('--study <file>', 'the study file, the same as the server’s (default: study.yaml in --state)')
+    .option(
+      '--study <study>',
+      'the study file, the same as the server’s, or the name of a study that the site has joined, whose study.yaml is in its folder (default: study.yaml in --state)',
+    )
     .option('--proxy <url>', 'HTTP proxy on the way to the server (default: HTTPS_PROXY of the environment, if any)')
     .option('--server <url>', 'without keys: the address of a server on this machine, like ws://127.0.0.1:7700')
     .option('--name <site>', 'with --server: this site’s name in the study')

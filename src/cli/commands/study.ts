@@ -16,11 +16,16 @@ export interface StudyShowFlags {
   readonly sites?: number;
 }
 
+export interface StudyListFlags {
+  readonly state: string;
+  readonly json?: true;
+}
+
 export function addStudy(program: Command): void {
   const study = program
     .command('study')
-    .summary('write, check and show study files')
-    .description('Writes, checks and shows study files.');
+    .summary('write, check and show study files; list a server’s studies')
+    .description('Writes, checks and shows study files, and lists the studies of a server.');
   study
     .command('new')
     .description('Writes a study file to start from, with comments.')
@@ -53,5 +58,17 @@ export function addStudy(program: Command): void {
     .action(async (file: string, flags: StudyShowFlags) => {
       const { showStudyFile } = await import('../study.ts');
       process.exitCode = await showStudyFile(file, flags);
+    });
+  study
+    .command('list')
+    .description(
+      'Lists the studies of a server’s folder: state, epochs, sites and commits. The server may run meanwhile.',
+    )
+    .requiredOption('--state <folder>', 'the server’s folder')
+    .option('--json', 'print one JSON object and nothing else on standard output')
+    .addHelpText('after', '\nExample:\n  septum study list --state ./state')
+    .action(async (flags: StudyListFlags) => {
+      const { listStudies } = await import('../study-list.ts');
+      process.exitCode = await listStudies(flags);
     });
 }

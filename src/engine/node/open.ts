@@ -14,6 +14,7 @@ import { gateWords, guardExit } from './exit-gate.ts';
 import type { CoreSettings, Optimization, ThreadStart } from './messages.ts';
 import { type Lowering, NodeEngine } from './node-engine.ts';
 import { providerMissing, providersHere } from './providers.ts';
+import { silenceRuntime } from './silence.ts';
 import type { TriedForms } from './tried-forms.ts';
 import { WorkerChannel } from './worker-channel.ts';
 
@@ -57,6 +58,7 @@ export interface EngineOptions {
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const { signal } = options;
   signal?.throwIfAborted();
+  silenceRuntime();
   const settings = settingsOf(options);
   if (settings.provider !== 'cpu') {
     const here = await providersHere();

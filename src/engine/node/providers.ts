@@ -2,6 +2,7 @@
 
 import { EngineError, messageOf } from '../../base/index.ts';
 import { type Provider, providers } from '../engine.ts';
+import { silenceRuntime } from './silence.ts';
 
 /** A provider that onnxruntime-node was built with here. */
 export interface ProviderHere {
@@ -20,6 +21,7 @@ const advice: Readonly<Record<Provider, string>> = {
 
 /** The providers of this machine's build. That one is listed does not say that a device for it is present: opening an engine does. */
 export async function providersHere(): Promise<readonly ProviderHere[]> {
+  silenceRuntime();
   const { listSupportedBackends } = await import('onnxruntime-node');
   return listSupportedBackends()
     .filter(({ name }) => (providers as readonly string[]).includes(name))

@@ -10,5 +10,5 @@ export { openFileLog, readFileLog, type FileLogOptions } from './file-log.ts';
 export { openKeyFile, readPrivateFile, type SigningKey, verifySignature, writePrivateFile } from './key-file.ts';
 export type { RecordedEntry } from './ledger-chain.ts';
 export { readLedger, verifyLedger, type LedgerCheck } from './verify-ledger.ts';
-export { takeLock } from './lock-file.ts';
+export { lockOwner, takeLock } from './lock-file.ts';
 export { openSqliteRegistry } from './sqlite-registry.ts';

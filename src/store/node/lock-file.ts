@@ -40,6 +40,12 @@ const attemptsMax = 3;
 /** The locks of this process. */
 const held = new Set<string>();
 
+/** The living process that has a lock; undefined when none has. Throws DataError `bad-file` when it cannot be read. */
+export async function lockOwner(path: string): Promise<number | undefined> {
+  const owner = await ownerOf(path);
+  return owner !== undefined && isAlive(owner) ? owner : undefined;
+}
+
 async function release(path: string): Promise<void> {
   await rm(path, { force: true });
   held.delete(path);

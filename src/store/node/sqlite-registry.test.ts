@@ -5,13 +5,22 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Registry } from '../registry.ts';
 import { openSqliteRegistry } from './sqlite-registry.ts';
 
+const lipids = { name: 'lipids', plan: 'aa', sites: ['south', 'north'], address: '127.0.0.1:1', folder: '', epochs: 3 };
+const bones = {
+  name: 'bones',
+  plan: 'bb',
+  sites: ['north'],
+  address: '127.0.0.1:2',
+  folder: 'studies/bones',
+  epochs: 9,
+};
 let folder: string;
 let sites: Registry;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'septum-registry-'));
   sites = await openSqliteRegistry(join(folder, 'registry.db'));
-  sites.putStudy({ name: 'lipids', plan: 'aa', sites: ['south', 'north'], address: '127.0.0.1:1' });
-  sites.putStudy({ name: 'bones', plan: 'bb', sites: ['north'], address: '127.0.0.1:2' });
+  sites.putStudy(lipids, 0);
+  sites.putStudy(bones, 0);
 });
 afterEach(async () => {
   await sites[Symbol.asyncDispose]();
@@ -21,16 +30,14 @@ afterEach(async () => {
 const invite = (hash: string, expiresMs = 1000, site = 'north') => sites.invite('lipids', site, { hash, expiresMs }, 0);
 const enrol = (hash: string, key: string, nowMs = 1, site = 'north', study = 'lipids') =>
   sites.enrol(study, site, hash, key, nowMs);
-const standing = (key: string, site = 'north', study = 'lipids') => sites.standing(study, site, key);
+const standing = (key: string, site = 'north', study = 'lipids') => sites.standings(site, key).get(study) ?? 'unknown';
 
 describe('a registry', () => {
   test('keeps studies with their sites in order, and takes what has changed of one', async () => {
-    sites.putStudy({ name: 'lipids', plan: 'cc', sites: ['south', 'north', 'west'], address: 'example.org:443' });
+    const changed = { ...lipids, plan: 'cc', sites: ['south', 'north', 'west'], address: 'example.org:443' };
+    sites.putStudy(changed, 5);
     const again = await openSqliteRegistry(join(folder, 'registry.db'));
-    expect(again.studies()).toEqual([
-      { name: 'bones', plan: 'bb', sites: ['north'], address: '127.0.0.1:2' },
-      { name: 'lipids', plan: 'cc', sites: ['south', 'north', 'west'], address: 'example.org:443' },
-    ]);
+    expect(again.studies()).toEqual([bones, changed]);
     await again[Symbol.asyncDispose]();
   });
 
@@ -83,6 +90,34 @@ describe('a registry', () => {
     expect(sites.revoke('lipids', 'north', 4)).toBe(false);
     expect(() => sites.revoke('lipids', 'east', 4)).toThrow(/study lipids has no site east/);
     expect(() => invite('t4', 1000, 'east')).toThrow(/study lipids has no site east/);
+  });
+
+  test('gives a key’s standing in every study that has a site of the name, and in no other', () => {
+    sites.invite('bones', 'north', { hash: 't2', expiresMs: 1000 }, 0);
+    invite('t1');
+    enrol('t1', 'k1');
+    enrol('t2', 'k1', 1, 'north', 'bones');
+    expect([...sites.standings('north', 'k1')]).toEqual([
+      ['lipids', 'enrolled'],
+      ['bones', 'enrolled'],
+    ]);
+    sites.revoke('bones', 'north', 2);
+    expect(Object.fromEntries(sites.standings('north', 'k1'))).toEqual({ lipids: 'enrolled', bones: 'revoked' });
+    expect([...sites.standings('north', 'k2'), ...sites.standings('nowhere', 'k1')]).toEqual([]);
+  });
+
+  test('a site that withdraws has no key any more, stays so, and is not invited again', () => {
+    invite('t1');
+    enrol('t1', 'k1');
+    invite('t2');
+    expect(sites.withdraw('lipids', 'north', 'k2', 3)).toBe('unknown');
+    expect([standing('k1'), sites.book.withdrawn('lipids')]).toEqual(['enrolled', []]);
+    expect(sites.withdraw('lipids', 'north', 'k1', 3)).toBe('enrolled');
+    expect(sites.withdraw('lipids', 'north', 'k1', 4)).toBe('withdrawn');
+    expect([standing('k1'), sites.book.withdrawn('lipids')]).toEqual(['withdrawn', ['north']]);
+    expect(enrol('t2', 'k2')).toBe('unknown');
+    expect(() => invite('t3')).toThrow(/site north has withdrawn from study lipids/);
+    expect(sites.revoke('lipids', 'north', 5)).toBe(false);
   });
 
   test('tells when another process has written', async () => {

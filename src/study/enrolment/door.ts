@@ -1,12 +1,13 @@
-// The way into a study over the network: TLS under a certificate that the server's identity has signed, and the gate behind it. The
+// The way into a server's studies over the network: TLS under a certificate that the server's identity has signed, and the gate behind it. The
 // certificate is made anew long before it expires; connections that stand keep theirs.
 
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ConfigError, messageOf } from '../../base/index.ts';
 import { systemClock } from '../../base/node/index.ts';
-import { type Plan, planHash } from '../../protocol/index.ts';
 import { Gate } from '../../server/index.ts';
+import type { Registry } from '../../store/index.ts';
+import type { SigningKey } from '../../store/node/index.ts';
 import {
   type Certificate,
   type ListenOptions,
@@ -16,7 +17,7 @@ import {
 import { Attempts, type AttemptsLimits } from './attempts.ts';
 import { cryptography } from './cryptography.ts';
 import { fingerprint } from './invite.ts';
-import { openServerFolder, type ServerFolder } from './server-folder.ts';
+import { openIdentity } from './server-folder.ts';
 
 export interface DoorOptions {
   /** A certificate and its key in PEM files, which are read again at each renewal; default: certificates of the identity's own. */
@@ -48,14 +49,15 @@ const shown: ReadonlySet<string> = new Set([
   'unknown-site',
   'study-stopped',
   'revoked',
+  'withdrawn',
+  'going-back',
   'key-replaced',
   'token-expired',
   'token-spent',
 ]);
 
 export class Door implements AsyncDisposable {
-  readonly #folder: ServerFolder;
-  readonly #plan: Plan;
+  readonly #identity: SigningKey;
   readonly #options: DoorOptions;
   readonly gate: Gate;
   /** What a listener starts with. */
@@ -63,25 +65,18 @@ export class Door implements AsyncDisposable {
   readonly #attempts: Attempts;
   #cancel = (): void => undefined;
 
-  private constructor(folder: ServerFolder, plan: Plan, options: DoorOptions, certificate: Certificate) {
-    this.#folder = folder;
-    this.#plan = plan;
+  private constructor(identity: SigningKey, registry: Registry, options: DoorOptions, certificate: Certificate) {
+    this.#identity = identity;
     this.#options = options;
     this.certificate = certificate;
     this.#attempts = new Attempts(systemClock, options.attempts);
-    const { identity, registry } = folder;
-    this.gate = new Gate({ study: plan.study, identity, registry, cryptography, dateMs: () => Date.now() });
+    this.gate = new Gate({ identity, registry, cryptography, dateMs: () => Date.now() });
   }
 
-  /** Opens the server's folder. Throws DataError `bad-file`, and ConfigError for certificate files that do not serve. */
-  static async open(stateDir: string, plan: Plan, options: DoorOptions = {}): Promise<Door> {
-    const folder = await openServerFolder(stateDir);
-    try {
-      return new Door(folder, plan, options, await certificateOf(folder, options));
-    } catch (error) {
-      await folder.registry[Symbol.asyncDispose]();
-      throw error;
-    }
+  /** Opens the identity in the server's folder; `registry` says who may come in, and is the caller's. Throws DataError `bad-file`, and ConfigError for certificate files that do not serve. */
+  static async open(stateDir: string, registry: Registry, options: DoorOptions = {}): Promise<Door> {
+    const identity = await openIdentity(stateDir);
+    return new Door(identity, registry, options, await certificateOf(identity, options));
   }
 
   /** What a listener of this door is told, with who is to hear of a peer that is refused. */
@@ -107,36 +102,28 @@ export class Door implements AsyncDisposable {
 
   /** How people know the server's identity. */
   get fingerprint(): string {
-    return fingerprint(this.#folder.identity.publicKey);
+    return fingerprint(this.#identity.publicKey);
   }
 
-  /** Notes where sites find the study, and keeps the listener's certificate fresh until the door is closed. */
-  opened(listener: WebSocketListener): void {
-    const { study, sites } = this.#plan;
-    const address = listener.address.replace(/^wss:\/\//, '');
-    this.#folder.registry.putStudy({ name: study, plan: planHash(this.#plan), sites, address });
-    this.#renewLater(listener);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#cancel();
-    await this.#folder.registry[Symbol.asyncDispose]();
-  }
-
-  #renewLater(listener: WebSocketListener): void {
+  /** Keeps the listener's certificate fresh until the door is closed. */
+  keepFresh(listener: WebSocketListener): void {
     const { renewMs = dayMs } = this.#options;
     this.#cancel = systemClock.setTimer(renewMs, () => {
-      this.#renewLater(listener);
-      certificateOf(this.#folder, this.#options).then(
+      this.keepFresh(listener);
+      certificateOf(this.#identity, this.#options).then(
         (certificate) => listener.useCertificate(certificate),
         (error: unknown) => this.#options.onTrouble?.(`the certificate stays as it is: ${messageOf(error)}`),
       );
     });
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#cancel();
+  }
 }
 
 async function certificateOf(
-  { identity }: ServerFolder,
+  identity: SigningKey,
   { certificateFiles, renewMs = dayMs }: DoorOptions,
 ): Promise<Certificate> {
   if (!certificateFiles) return makeCertificate(identity.privateKey, Date.now(), renewalsValid * renewMs);

@@ -8,7 +8,7 @@ const word = fc.string({ minLength: 1, maxLength: 40, unit: 'grapheme' });
 const invites: fc.Arbitrary<Invite> = fc.record({
   address: fc.constantFrom('study.example.org:443', '10.0.0.1:7700', '[fe80::1]:65535'),
   identity: bytes,
-  study: word,
+  study: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/),
   site: word,
   token: bytes,
 });
@@ -61,6 +61,7 @@ describe('an invite', () => {
     ['an address with a path', { address: 'example.org:443/x' }],
     ['an address without a port', { address: 'example.org' }],
     ['no study', { study: '' }],
+    ['a study that is a way to another folder', { study: '../north' }],
     ['a short token', { token: new Uint8Array(31) }],
     ['a long identity', { identity: new Uint8Array(33) }],
   ])('with %s is refused although its checksum is right', (_, wrong) => {

@@ -22,10 +22,12 @@ const CHECKSUM_BYTES = 6;
 const textLengthMax = 4096;
 
 const secret = z.base64url().length(43);
+/** A study's name, which names a folder as well. */
+export const studyName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/);
 const content = z.strictObject({
   address: z.string().regex(/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+):\d{1,5}$/i),
   identity: secret,
-  study: z.string().min(1),
+  study: studyName,
   site: z.string().min(1),
   token: secret,
 });

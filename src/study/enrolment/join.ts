@@ -7,13 +7,14 @@ import { greet } from '../../site/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
 import { cryptography } from './cryptography.ts';
 import type { Invite } from './invite.ts';
-import { keepEnrolment, prepareEnrolment } from './site-folder.ts';
+import { keepEnrolment, placeOfStudy, prepareEnrolment } from './site-folder.ts';
 
 /** How long the server may take to answer. */
 const answerTimeoutMs = 15_000;
 
 /**
- * Enrols this site with a key that is made in `folder` and stays there. With an invite for a site that has joined there, its key is replaced.
+ * Enrols this site with a key that is made in `folder`, or below it where the site has joined another study there, and stays there; gives
+ * that place. With an invite for a site that has joined there, its key is replaced.
  * What was cut short is done again with the same invite. Throws ConfigError or DataError for the folder, TransportError, TimeoutError, and ProtocolError
  * `refused-by-peer`, or `wrong-identity` when another server answers, which then has not seen the token.
  */
@@ -21,9 +22,10 @@ export async function joinStudy(
   folder: string,
   invite: Invite,
   { proxy, signal }: { readonly proxy?: URL | undefined; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<string> {
   const { address, study, site, identity, token } = invite;
-  const signer = await prepareEnrolment(folder, invite);
+  const place = await placeOfStudy(folder, study);
+  const signer = await prepareEnrolment(place, invite);
   await using connection = await connectWebSocket(`wss://${address}`, { signal, proxy });
   const answer = await withDeadline(
     (ended) =>
@@ -39,5 +41,6 @@ export async function joinStudy(
     signal,
   );
   checkEnrolled(answer, site, study);
-  await keepEnrolment(folder, invite);
+  await keepEnrolment(place, invite);
+  return place;
 }

@@ -1,15 +1,18 @@
 // What a site's folder has of its enrolment: site.json, which pins the server's identity, and site.key. `site.key.next` is a key that is
 // being enrolled: it takes the place of site.key once the server knows it, and serves again when the answer was lost.
+//
+// The first study that a site joins has the folder itself; each further one has `studies/NAME` in it, with a key, a ledger and commits of
+// its own, so that nothing of one study is seen in another.
 
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readFile, rename } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, DataError, fromHex, toHex } from '../../base/index.ts';
 import type { SiteKeys } from '../../site/index.ts';
 import { openKeyFile, readPrivateFile, type SigningKey, writePrivateFile } from '../../store/node/index.ts';
 import { cryptography } from './cryptography.ts';
-import { base64url, fromBase64url, type Invite } from './invite.ts';
+import { base64url, fromBase64url, type Invite, studyName } from './invite.ts';
 
 /** A site's enrolment in a study. */
 export interface Enrolment {
@@ -18,14 +21,19 @@ export interface Enrolment {
   /** `wss://HOST:PORT`. */
   readonly url: string;
   readonly keys: SiteKeys;
+  /** Where the site has what it has of this study. */
+  readonly folder: string;
+  /** When it withdrew from the study (ISO 8601). */
+  readonly withdrawn?: string | undefined;
 }
 
 const content = z.strictObject({
   version: z.literal(1),
-  study: z.string().min(1),
+  study: studyName,
   site: z.string().min(1),
   address: z.string().min(1),
   identity: z.base64url().length(43),
+  withdrawn: z.iso.datetime().optional(),
 });
 type Content = z.infer<typeof content>;
 
@@ -48,11 +56,29 @@ const files = (folder: string) => ({
   nextKey: join(folder, 'site.key.next'),
 });
 
-/** Throws ConfigError when no site has joined there, and DataError `bad-file` for files that are broken or that others may read. */
+/** The folders of the studies that a site has joined, by the studies' names. Throws DataError `bad-file`. */
+export async function joinedStudies(folder: string): Promise<ReadonlyMap<string, string>> {
+  const joined = new Map<string, string>();
+  const below = join(folder, 'studies');
+  const names = existsSync(below) ? (await readdir(below)).toSorted() : [];
+  for (const place of [folder, ...names.map((name) => join(below, name))]) {
+    const found = await readSite(place);
+    if (found) joined.set(found.study, place);
+  }
+  return joined;
+}
+
+/** Where a site has, or is to have, what it has of a study. */
+export async function placeOfStudy(folder: string, study: string): Promise<string> {
+  const joined = await joinedStudies(folder);
+  return joined.get(study) ?? (joined.size === 0 ? folder : join(folder, 'studies', study));
+}
+
+/** The enrolment in a study's folder. Throws ConfigError when no site has joined there, and DataError `bad-file` for files that are broken or that others may read. */
 export async function openEnrolment(folder: string): Promise<Enrolment> {
   const found = await readSite(folder);
   if (!found) throw notJoined(folder);
-  const { study, site, address, identity } = found;
+  const { study, site, address, identity, withdrawn } = found;
   const open = async (): Promise<SigningKey> => {
     const { key } = files(folder);
     // A key that is gone is not made anew: nobody would know it.
@@ -61,7 +87,15 @@ export async function openEnrolment(folder: string): Promise<Enrolment> {
   };
   // What is wrong with it is said before anything is done.
   await open();
-  return { study, site, url: `wss://${address}`, keys: { identity: fromBase64url(identity), open, cryptography } };
+  const keys = { identity: fromBase64url(identity), open, cryptography };
+  return { study, site, url: `wss://${address}`, keys, folder, withdrawn };
+}
+
+/** Keeps that the site has withdrawn from the study of this folder, if it does not stand there yet. */
+export async function keepWithdrawn(folder: string): Promise<void> {
+  const found = await readSite(folder);
+  if (!found) throw notJoined(folder);
+  if (found.withdrawn === undefined) await writeSite(folder, { ...found, withdrawn: new Date().toISOString() });
 }
 
 function notJoined(folder: string): ConfigError {
@@ -71,10 +105,19 @@ function notJoined(folder: string): ConfigError {
   );
 }
 
+/** What a site that has withdrawn is told when it is to take part. */
+export function hasWithdrawn({ site, study, withdrawn }: Pick<Enrolment, 'site' | 'study' | 'withdrawn'>): ConfigError {
+  return new ConfigError(
+    'bad-usage',
+    `site ${site} has withdrawn from study ${study} (${withdrawn?.slice(0, 10)}): it takes no further part in it`,
+  );
+}
+
 /** The key that is to be enrolled with this invite. Throws ConfigError when the folder belongs to another site, study or server. */
 export async function prepareEnrolment(folder: string, { study, site, identity }: Invite): Promise<SigningKey> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await readSite(folder);
+  if (found?.withdrawn !== undefined) throw hasWithdrawn(found);
   if (found && (found.study !== study || found.site !== site || found.identity !== base64url(identity)))
     throw new ConfigError(
       'folder-not-empty',
@@ -85,11 +128,14 @@ export async function prepareEnrolment(folder: string, { study, site, identity }
 
 /** Keeps what was enrolled: from here on the site has this key. */
 export async function keepEnrolment(folder: string, { study, site, address, identity }: Invite): Promise<void> {
-  const { site: siteFile, key, nextKey } = files(folder);
-  const kept: Content = { version: 1, study, site, address, identity: base64url(identity) };
-  await writePrivateFile(siteFile, `${JSON.stringify(kept, null, 2)}\n`);
+  const { key, nextKey } = files(folder);
+  await writeSite(folder, { version: 1, study, site, address, identity: base64url(identity) });
   if (existsSync(key)) await appendFile(formerKeysFile(folder), `${toHex((await openKeyFile(key)).publicKey)}\n`);
   await rename(nextKey, key);
+}
+
+function writeSite(folder: string, content: Content): Promise<void> {
+  return writePrivateFile(files(folder).site, `${JSON.stringify(content, null, 2)}\n`);
 }
 
 async function readSite(folder: string): Promise<Content | undefined> {

@@ -67,7 +67,7 @@ function planHashOf(text: string): string | undefined {
 }
 
 /** Whether the log says that everything was written. */
-async function isFinished(folder: string): Promise<boolean> {
+export async function isFinished(folder: string): Promise<boolean> {
   const log = join(folder, 'log.jsonl');
   if (!existsSync(log)) return false;
   for await (const entry of readFileLog(log))

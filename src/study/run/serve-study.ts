@@ -1,17 +1,17 @@
-// The server of a study as a process runs it: listener, engine, stores and clock of this machine, handed to the StudyServer.
+// The server of a study as a process runs it: engine, stores and clock of this machine, handed to the StudyServer.
 
 import { join } from 'node:path';
 import { systemClock } from '../../base/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
-import { type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
+import { type Reception, type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
-import { asJson, type Log } from '../../store/index.ts';
+import { asJson, type Log, type Registry } from '../../store/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
-import { defaultAddressLimits, listenWebSocket } from '../../transport/node/index.ts';
-import { Door, type DoorOptions } from '../enrolment/index.ts';
+import { enterStudy, openRegistry } from '../enrolment/index.ts';
 import { Closing } from './closing.ts';
-import { requireOpenFiles } from './open-files.ts';
+import { type Front, type FrontOptions, openFront } from './front.ts';
+import { followOrders } from './orders.ts';
 import { type EngineChoice, enginePlacement } from './placement.ts';
 import type { Recorder } from '../profile/index.ts';
 import type { StepTimer } from './step-times.ts';
@@ -21,14 +21,12 @@ export interface ServeOptions extends EngineChoice {
   readonly planned: PlannedStudy;
   /** Holds commits/, in `detached` activations/, and with `arrival` order.jsonl, and where not all sites have to take part members.jsonl. */
   readonly stateDir: string;
-  /** Default 127.0.0.1 and any free port. */
-  readonly listen?: { readonly host: string; readonly port: number };
-  /** With it sites come in over TLS and with a key, from anywhere; without it by their names, from this machine only. */
-  readonly door?: DoorOptions | undefined;
   readonly timeoutMs: number;
   /** How long the study waits for a site that has not connected yet. Default: until it comes. */
   readonly joinTimeoutMs?: number;
   readonly signal: AbortSignal;
+  /** Where the study's operator says what it is to do, and which sites have withdrawn. */
+  readonly registry?: Registry | undefined;
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
   /** Records what is done and when. */
@@ -36,21 +34,44 @@ export interface ServeOptions extends EngineChoice {
   readonly onEngine?: (info: EngineInfo) => void;
   /** Told when a graph runs as it is because its faster form was refused. */
   readonly onNotLowered?: (graph: string, reason: string) => void;
-  /** Told how people know the server's identity. */
-  readonly onIdentity?: (fingerprint: string) => void;
   readonly onEvent?: (event: ServerEvent) => void;
   /** Called now and then with the bytes that came and went. */
   readonly onTraffic?: (traffic: { readonly bytesUp: number; readonly bytesDown: number }) => void;
 }
 
-/** Connections beside one for each site: those that are about to end, and strangers. */
-const spareConnections = 64;
+/** What a server with one study is told of its listener. */
+export type ListenChoice = Pick<FrontOptions, 'listen' | 'door'>;
 
-/** Serves a study to its end. Throws what StudyServer.run and the opening of engine, listener and stores throw. */
-export async function serveStudy(options: ServeOptions): Promise<ServerResult> {
+/**
+ * Serves a study to its end, with a listener of its own. With a door, `stateDir` holds identity and registry as well. Throws what
+ * StudyServer.run and the opening of engine, listener and stores throw.
+ */
+export async function serveStudy(options: ServeOptions & ListenChoice): Promise<ServerResult> {
+  const { planned, stateDir, onEvent } = options;
   const closing = new Closing();
   try {
-    return await serve(options, closing);
+    const registry = options.door && closing.use(await openRegistry(stateDir));
+    const about = {
+      ...options,
+      siteCount: planned.plan.sites.length,
+      onRefused: (event: ServerEvent) => onEvent?.(event),
+    };
+    const front = await openFront(about, registry, closing);
+    if (registry) enterStudy(registry, planned.plan, { address: front.listener.address });
+    return await serveAt(front, options);
+  } finally {
+    await closing.close();
+  }
+}
+
+/** Serves a study to its end where its sites come in: at a reception that other studies share, or at a listener that is the study's own. */
+export async function serveAt(
+  front: Front & { readonly reception?: Reception },
+  options: ServeOptions,
+): Promise<ServerResult> {
+  const closing = new Closing();
+  try {
+    return await serve(front, options, closing);
   } catch (error) {
     // When all is made to end, the first to fail may be the engine, which says no more than that it is closed.
     options.signal.throwIfAborted();
@@ -60,27 +81,14 @@ export async function serveStudy(options: ServeOptions): Promise<ServerResult> {
   }
 }
 
-async function serve(options: ServeOptions, closing: Closing): Promise<ServerResult> {
-  const { planned, stateDir, signal, recorder, onEvent, onTraffic } = options;
+async function serve(
+  { listener, door, reception }: Front & { readonly reception?: Reception },
+  options: ServeOptions,
+  closing: Closing,
+): Promise<ServerResult> {
+  const { planned, stateDir, signal, registry, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
   closing.defer(async () => recorder?.close());
-  const door = options.door && closing.use(await Door.open(stateDir, plan, options.door));
-  requireOpenFiles(plan.sites.length + spareConnections);
-  // All sites of a study may share one address.
-  const roomFor = (usual: number): number => Math.max(usual, plan.sites.length + spareConnections);
-  const listener = closing.use(
-    await listenWebSocket({
-      ...options.listen,
-      ...door?.listening((refused) => onEvent?.({ kind: 'refused', ...refused })),
-      connectionsMax: roomFor(1024),
-      connectionsPerAddressMax: roomFor(defaultAddressLimits.connectionsPerAddressMax),
-      attemptsPerAddressMax: 2 * roomFor(defaultAddressLimits.connectionsPerAddressMax),
-      onTurnedAway: ({ address, reason, times }) =>
-        onEvent?.({ kind: 'refused', remote: address, reason: `${reason} (${times} times)`, code: 'refused' }),
-    }),
-  );
-  door?.opened(listener);
-  if (door) options.onIdentity?.(door.fingerprint);
   const commits = await openFileCommitStore(join(stateDir, 'commits'));
   const activations =
     plan.choices.when === 'detached'
@@ -103,6 +111,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
     study,
     engine,
     listener: recorder?.watchListener(listener) ?? listener,
+    reception,
     gate: door?.gate,
     clock: systemClock,
     signal,
@@ -122,6 +131,14 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
       else onEvent?.(event);
     },
   });
+  if (registry) {
+    const over = new AbortController();
+    const following = followOrders(registry, plan, server, systemClock, over.signal);
+    closing.defer(() => {
+      over.abort();
+      return following;
+    });
+  }
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
   closing.defer(() => clearInterval(ticking));
   return server.run();

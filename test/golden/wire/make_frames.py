@@ -10,7 +10,8 @@ import struct
 
 KINDS = ['hello', 'welcome', 'refuse', 'census', 'pooled', 'activations', 'cut-gradient', 'parameter-gradient', 'gradient-sum',
          'trunk-output', 'output-gradient', 'weights', 'acknowledge', 'report', 'verdict', 'turn', 'finish']
-NUMBERS = {**{kind: place + 1 for place, kind in enumerate(KINDS)}, 'challenge': 24, 'enrol': 25, 'enrolled': 26}
+NUMBERS = {**{kind: place + 1 for place, kind in enumerate(KINDS)}, 'challenge': 24, 'enrol': 25, 'enrolled': 26,
+           'withdraw': 27, 'withdrawn': 28}
 DTYPES = {'float32': (1, 'f'), 'uint8': (2, 'B'), 'int8': (3, 'b'), 'int32': (6, 'i'), 'int64': (7, 'q'), 'bool': (9, 'B'),
           'float16': (10, 'e'), 'float64': (11, 'd')}
 
@@ -117,6 +118,9 @@ messages = [
     ('a site brings an invite', {
         'kind': 'enrol', 'site': 'north', 'text': 'lipids', 'proof': proof(CHALLENGE, KEY, TOKEN, SIGNATURE)}),
     ('it is enrolled', {'kind': 'enrolled', 'site': 'north', 'text': 'lipids', 'proof': proof(signature=SIGNATURE)}),
+    ('a site takes no further part', {
+        'kind': 'withdraw', 'site': 'north', 'text': 'lipids', 'proof': proof(CHALLENGE, KEY, b'', SIGNATURE)}),
+    ('it has withdrawn', {'kind': 'withdrawn', 'site': 'north', 'text': 'lipids', 'proof': proof(signature=SIGNATURE)}),
 ]
 golden = [{'name': name, 'message': message, 'hex': frame(message).hex()} for name, message in messages]
 (pathlib.Path(__file__).parent / 'frames.json').write_text(json.dumps(golden, indent=1) + '\n')
