@@ -220,7 +220,7 @@ class Serving {
       const peakBytes = { server: process.resourceUsage().maxRSS * 1024 };
       const metrics = await writeResults(facts, { server, sites: {}, peakBytes, seconds, baselines: [] });
       this.#log.finish({ server });
-      this.#notes?.finished(server, 'done');
+      this.#notes?.finished(server, this.#registry.book.wish(study.name) === 'stop' ? 'stopped' : 'done');
       return { server, metrics, seconds, planned, folder: this.#folder };
     } catch (error) {
       this.#log.fail(error);
