@@ -8,6 +8,7 @@ import { addDemo } from './commands/demo.ts';
 import { addLedger } from './commands/ledger.ts';
 import { addEvaluate, addPredict } from './commands/model.ts';
 import { addInvite, addJoin, addRevoke, addWithdraw } from './commands/enrolment.ts';
+import { addPause, addResume, addStop } from './commands/orders.ts';
 import { addRun } from './commands/run.ts';
 import { addServer } from './commands/server.ts';
 import { addSite } from './commands/site.ts';
@@ -31,6 +32,9 @@ const commands = [
   addServer,
   addInvite,
   addRevoke,
+  addPause,
+  addResume,
+  addStop,
   addJoin,
   addSite,
   addWithdraw,

@@ -174,7 +174,9 @@ describe('two studies of one server', () => {
 describe('a site of one study', () => {
   test('is not let into another, and does not learn whether there is one', async () => {
     const stop = new AbortController();
-    const servers = [lipids, bones].map((planned) => serveStudy(planned, { signal: stop.signal }).catch(() => undefined));
+    const servers = [lipids, bones].map((planned) =>
+      serveStudy(planned, { signal: stop.signal }).catch(() => undefined),
+    );
     const place = await joins(lipids, 'A');
     const key = await keyIn(place);
     const told = [];

@@ -13,6 +13,7 @@ export { versions } from './versions.ts';
 export { withdrawFromStudy, type WithdrawOptions } from './withdraw.ts';
 export { type BenchOptions, measureUncut, splitSpeed, type SplitSpeed, type StepParts } from './bench.ts';
 export type { BenchSettings } from './bench-study.ts';
+export { orderStudy } from './orders.ts';
 export { isServed, studyStatuses } from './study-status.ts';
 export { StepTimer, type StepTimes } from './step-times.ts';
 export { uncutSpeed } from './uncut-speed.ts';

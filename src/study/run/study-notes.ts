@@ -31,6 +31,12 @@ export class StudyNotes {
       case 'counts':
         this.#state('running');
         return;
+      case 'paused':
+        this.#state('paused');
+        return;
+      case 'going-on':
+        this.#state('waiting');
+        return;
       case 'commit':
         this.#note((study, nowMs) => {
           // Whoever has come to this step has written what the commits before it needed.
