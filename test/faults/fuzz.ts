@@ -28,19 +28,23 @@ export interface FuzzResult extends FuzzBooks {
 }
 
 const training = { batch: 12, epochs: 20, roundSteps: 2 };
+const windowSteps = 3;
 const logits = { name: 'lipid-mlp', options: { inputs: 7 }, loss: 'binary-cross-entropy' } as const;
 
 /** Small studies of every mode that runs, over regression, and over two classes as well where the labels are at the sites. */
-const studies: readonly (readonly [string, TestStudy])[] = allowedChoices()
-  .filter(({ when }) => when !== 'buffered')
-  .flatMap((choices): (readonly [string, TestStudy])[] => {
-    const more =
-      choices.when === 'detached' ? { augmentPasses: 120 } : choices.order === 'turns' ? { turnSteps: 1 } : {};
+const studies: readonly (readonly [string, TestStudy])[] = allowedChoices().flatMap(
+  (choices): (readonly [string, TestStudy])[] => {
+    const more = {
+      ...(choices.when === 'detached' ? { augmentPasses: 120 } : {}),
+      ...(choices.when === 'buffered' ? { windowSteps, roundSteps: 4 } : {}),
+      ...(choices.order === 'turns' ? { turnSteps: 1 } : {}),
+    };
     const study: TestStudy = { counts: [24, 16, 8], training: { ...training, ...more }, choices };
     const name = describeChoices(choices);
     const classes = { ...study, network: logits, task: twoClasses };
     return choices.labels === 'site' ? [[name, study], [`${name}, classes`, classes]] : [[name, study]]; // prettier-ignore
-  });
+  },
+);
 
 /** About as many messages a study has that may be attacked, and how often each kind of study is to be run at least. */
 const messagesOfStudy = 860;
@@ -89,6 +93,7 @@ export async function fuzz({ seed, frames }: FuzzOrder): Promise<FuzzResult> {
     }
     // Every kind of study was attacked once: what grows from here on grows with the frames.
     memory.begin();
+    console.info(`${fuzzer.injected} of ${frames} bad frames; ${memory.words}`);
   }
   const residentGrowth = memory.end();
   const seconds = Math.round((performance.now() - startedMs) / 1000);
@@ -99,7 +104,7 @@ export async function fuzz({ seed, frames }: FuzzOrder): Promise<FuzzResult> {
 async function runStudy(planned: Planned, fuzzer?: Fuzzer): Promise<Outcome[]> {
   const listener = createMemoryListener();
   const proxyListener = createMemoryListener();
-  const proxy = fuzzer && HostileProxy.between(proxyListener, () => listener.connect(), fuzzer);
+  const proxy = fuzzer && HostileProxy.between(proxyListener, () => listener.connect(), fuzzer, inFlightMost(planned));
   const settings = { clock: restlessClock, timeoutMs: 60_000 };
   const parties = [
     serve(planned, listener, settings),
@@ -109,6 +114,11 @@ async function runStudy(planned: Planned, fuzzer?: Fuzzer): Promise<Outcome[]> {
   await proxy?.close();
   if (proxy && proxy.problems.length > 0) throw proxy.problems[0];
   return ends;
+}
+
+/** With a window: two messages for each step in it. */
+function inFlightMost({ plan }: Planned): number {
+  return plan.choices.when === 'buffered' ? 2 * windowSteps : 0;
 }
 
 function bitsOf(ends: readonly Outcome[]): string {
@@ -134,6 +144,15 @@ class Growth {
 
   end(): number {
     clearInterval(this.#sampling);
+    return this.#grown;
+  }
+
+  get words(): string {
+    const left = process.memoryUsage.rss();
+    return `${Math.round(left / 1e6)} MB resident, at most ${Math.round(this.#grown / 1e6)} MB grown`;
+  }
+
+  get #grown(): number {
     return this.#base === undefined ? 0 : Math.max(0, this.#most - this.#base);
   }
 

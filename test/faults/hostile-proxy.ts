@@ -37,6 +37,8 @@ interface Relay {
   readonly up: Connection;
   /** The bad frame that awaits its refusal. */
   pending: Injection | undefined;
+  /** Honest frames that its receiver had sent before it read the bad one. */
+  inFlight: number;
   /** A bad frame was answered: nobody reads what comes after. */
   over: boolean;
 }
@@ -44,6 +46,7 @@ interface Relay {
 export class HostileProxy {
   readonly #connect: () => Promise<Connection>;
   readonly #injector: Attacker;
+  readonly #inFlightMost: number;
   readonly #listener: Listener;
   /** Injections for a site since an honest message got through to it, and the last of those that were sent to it. */
   readonly #rows = new Map<string, { count: number; sent: number | undefined }>();
@@ -53,15 +56,29 @@ export class HostileProxy {
   /** What went wrong in the proxy itself. */
   readonly problems: unknown[] = [];
 
-  private constructor(listener: Listener, connect: () => Promise<Connection>, attacker: Attacker) {
+  private constructor(
+    listener: Listener,
+    connect: () => Promise<Connection>,
+    attacker: Attacker,
+    inFlightMost: number,
+  ) {
     this.#listener = listener;
     this.#connect = connect;
     this.#injector = attacker;
+    this.#inFlightMost = inFlightMost;
   }
 
-  /** Between the sites that connect to `listener` and the server that `connect` leads to. */
-  static between(listener: Listener, connect: () => Promise<Connection>, attacker: Attacker): HostileProxy {
-    const proxy = new HostileProxy(listener, connect, attacker);
+  /**
+   * Between the sites that connect to `listener` and the server that `connect` leads to. With a window, up to `inFlightMost` messages are
+   * under way to the other side when a bad frame is read; without one its refusal is what comes next.
+   */
+  static between(
+    listener: Listener,
+    connect: () => Promise<Connection>,
+    attacker: Attacker,
+    inFlightMost = 0,
+  ): HostileProxy {
+    const proxy = new HostileProxy(listener, connect, attacker, inFlightMost);
     void proxy.#accept();
     return proxy;
   }
@@ -107,7 +124,7 @@ export class HostileProxy {
       }
       up = await this.#connect();
       await up.send([frame]);
-      await this.#relay({ site: hello.site, down, up, pending: undefined, over: false }, hello);
+      await this.#relay({ site: hello.site, down, up, pending: undefined, inFlight: 0, over: false }, hello);
     } finally {
       await up?.close();
       await down.close();
@@ -136,6 +153,11 @@ export class HostileProxy {
       const frame = await from.receive().catch(() => undefined);
       const { pending } = relay;
       if (pending && pending.direction !== direction) {
+        if (frame && relay.inFlight < this.#inFlightMost && decodeMessage(frame).kind !== 'refuse') {
+          relay.inFlight += 1;
+          await to.send([frame]).catch(() => undefined);
+          continue;
+        }
         // The peer that got the bad frame answers, and that ends the connection. Its word goes to the other, or is lost with it.
         relay.pending = undefined;
         relay.over = true;
@@ -149,6 +171,7 @@ export class HostileProxy {
       const bad = this.#choose(relay.site, direction, honest, hello);
       if (bad) {
         relay.pending = bad;
+        relay.inFlight = 0;
         if (await sent(to, bad.frame)) continue;
         // The peer had gone before it could be attacked.
         relay.pending = undefined;

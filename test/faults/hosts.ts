@@ -37,9 +37,10 @@ export class Host {
   #exit: Error | undefined;
 
   constructor(program: string) {
-    // One heap of the C library: what threads leave free in theirs is no growth of the program.
+    // One heap of the C library: what threads leave free in theirs is no growth of the program. It collects as the processes of a server
+    // and of sites do (src/study/run/collector.ts): what is marked in small steps on a busy machine stays long.
     this.#child = fork(program, {
-      execArgv: ['--expose-gc', '--max-semi-space-size=4'],
+      execArgv: ['--expose-gc', '--max-semi-space-size=4', '--no-incremental-marking'],
       stdio: 'inherit',
       env: { MALLOC_ARENA_MAX: '1', ...process.env },
     });

@@ -17,6 +17,8 @@ export interface KillStudy extends StudyText {
   readonly victims?: readonly Victim[];
 }
 
+const arrival = 'order: arrival';
+
 export const studies: readonly KillStudy[] = [
   { name: 'union-mirrored', choices: 'labels: server' },
   { name: 'union-mirrored-adam', choices: 'labels: server', training: 'optimizer: { kind: adam }' },
@@ -32,6 +34,24 @@ export const studies: readonly KillStudy[] = [
     name: 'buffered-private',
     choices: 'labels: server, when: buffered, segments: private',
     training: 'windowSteps: 2',
+  },
+  // What these end with is what the log of their order says: replay-order.ts.
+  { name: 'arrival-private', choices: `labels: server, ${arrival}, segments: private`, training: 'select: last' },
+  { name: 'arrival-average', choices: `labels: site, ${arrival}, segments: average`, training: 'select: last' },
+  {
+    name: 'arrival-buffered-fair',
+    choices: `labels: server, when: buffered, ${arrival}, segments: private`,
+    training: 'select: last, windowSteps: 3, discipline: fair',
+  },
+  {
+    name: 'arrival-buffered-fifo',
+    choices: `labels: server, when: buffered, ${arrival}, segments: average`,
+    training: 'select: last, windowSteps: 3, discipline: fifo',
+  },
+  {
+    name: 'arrival-buffered-least-served',
+    choices: `labels: server, when: buffered, ${arrival}, segments: private`,
+    training: 'select: last, windowSteps: 2, discipline: least-served',
   },
   { name: 'ct-cnn', choices: 'labels: server', images: true },
   { name: 'ct-cnn-private', choices: 'labels: server, segments: private', images: true },

@@ -53,11 +53,16 @@ export class SmallDisks implements AsyncDisposable {
 
   /** Makes room. */
   enlarge(path: string): void {
-    this.run('mount', '-o', 'remount,size=64m', path);
+    this.#remount(path, 'size=64m');
   }
 
   setReadOnly(path: string, isReadOnly: boolean): void {
-    this.run('mount', '-o', `remount,${isReadOnly ? 'ro' : 'rw'}`, path);
+    this.#remount(path, isReadOnly ? 'ro' : 'rw');
+  }
+
+  /** With the disk's name the command adds none of the options that it finds, among which is an owner that the namespace does not know. */
+  #remount(path: string, options: string): void {
+    this.run('mount', '-t', 'tmpfs', '-o', `remount,${options}`, 'tmpfs', path);
   }
 
   /** Fills a disk to its last byte but `leaving`. */
