@@ -82,9 +82,6 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
   if (told?.train !== own.train || told.val !== own.val || told.test !== own.test)
     throw bad("this site's own counts are not what it reported");
   if (!present[site]) throw bad('this site is told that it is away');
-  const memberCount = present.filter(Boolean).length;
-  if (memberCount < quorumOf(plan))
-    throw bad(`${memberCount} sites take part, and the plan asks for ${quorumOf(plan)}`);
   checkPool(plan, siteCounts);
   checkSums(
     sums,
@@ -103,8 +100,11 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
   const schedule = scheduleOf(plan, siteCounts, standing);
   if (startStep < base.steps || !mayStartAt(plan, schedule, startStep))
     throw bad(`the study cannot go on from step ${startStep}`);
-  if (entering.some(Boolean) && (startStep === 0 || schedule.placeOf(startStep).epoch >= epochs))
-    throw bad(`no site can enter at step ${startStep}`);
+  const isTrained = schedule.placeOf(startStep).epoch >= epochs;
+  if (entering.some(Boolean) && (startStep === 0 || isTrained)) throw bad(`no site can enter at step ${startStep}`);
+  const memberCount = present.filter(Boolean).length;
+  if (memberCount < quorumOf(plan) && !isTrained)
+    throw bad(`${memberCount} sites take part, and the plan asks for ${quorumOf(plan)}`);
   const classCount = classes.length / 3;
   const moments = momentsIn(sums);
   const target = moments.pop() as Moments;

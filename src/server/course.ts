@@ -3,22 +3,11 @@
 
 import { ProtocolError } from '../base/index.ts';
 import { changeOfEngine } from '../engine/index.ts';
-import {
-  type Census,
-  classWeights,
-  isGivenSegment,
-  mayStartAt,
-  type Plan,
-  quorumOf,
-  type Schedule,
-  scheduleOf,
-  type SiteCounts,
-  type Standing,
-  wholeStanding,
-} from '../protocol/index.ts';
+import { classWeights, isGivenSegment } from '../protocol/index.ts';
 import type { ActivationStore } from '../store/index.ts';
 import { float32, type Tensor } from '../tensor/index.ts';
-import { gather, stepsOfEpoch, tooFewLeft } from './census.ts';
+import { begin, type Begun, countsByName } from './beginning.ts';
+import { stepsOfEpoch } from './census.ts';
 import { commitTensors, selectedIn, stateIn } from './commit-tensors.ts';
 import type { Figures, ServerCommit, ServerCommits } from './commits.ts';
 import { type Pool, trainingPool, trainPoolEpoch } from './detached.ts';
@@ -27,7 +16,6 @@ import { Evaluator } from './evaluation.ts';
 import { GoingBack } from './going-back.ts';
 import { handOver } from './hand-over.ts';
 import { trainEpoch } from './orders.ts';
-import { atCommit, atStart, type Beginning, detachedAt, scheduleAt } from './standing.ts';
 import type { ServerOptions, ServerResult } from './study-server.ts';
 import { StudySites } from './study-sites.ts';
 import { COPY, hasCopy, Training } from './training.ts';
@@ -75,18 +63,11 @@ export interface Orders {
   readonly withdrawn: (site: number) => boolean;
 }
 
-/** A course as it begins: from a commit, or the study's start. */
-interface Begun extends Beginning {
-  readonly start: ServerCommit | undefined;
-  readonly schedule: Schedule;
-}
-
 export class Course {
   readonly #options: CourseOptions;
   readonly #uploads: Uploads | undefined;
   readonly #loss: TrainingLoss;
   readonly sites: StudySites;
-  #standing: Standing;
   #training: Training | undefined;
   #trainMs = 0;
   #trainRecords = 0;
@@ -111,7 +92,6 @@ export class Course {
       onState: (site, state, detail, code) => onEvent?.({ kind: 'site', site, state, detail, code }),
     });
     if (activations && plan.choices.when === 'detached') this.#uploads = new Uploads(plan, this.sites, activations);
-    this.#standing = wholeStanding(plan);
     this.#loss = new TrainingLoss(plan.sites.length, plan.choices.trunk === 'averaged');
   }
 
@@ -139,8 +119,8 @@ export class Course {
 
   /**
    * A site process that was started again. Before all have sent their census, or where it does not take part, it is as any, and in
-   * `detached` it goes on with its upload, or if that is done waits for the end with the others. Else gives false: the study has to go back to a commit for it. Throws
-   * ProtocolError when it cannot, because others have left.
+   * `detached` it goes on with its upload, or if that is done waits for the end with the others. Else gives false: the study has to go
+   * back to a commit for it. Throws ProtocolError when it cannot, because others have left.
    */
   restart(site: number): boolean {
     const { pooled } = this.sites;
@@ -151,7 +131,7 @@ export class Course {
       return false;
     }
     this.sites.startOver(site);
-    if (pooled && isMember) this.#uploads?.takeAgain(site, pooled, this.#standing);
+    if (pooled && isMember) this.#uploads?.takeAgain(site, pooled);
     return true;
   }
 
@@ -178,7 +158,7 @@ export class Course {
     // The sites come, and the commit is read, while the graphs are loaded.
     const [network, begun] = await Promise.all([
       this.#options.network,
-      this.#uploads ? this.#beginDetached(this.#uploads) : this.#beginLive(),
+      begin({ ...this.#options, sites: this.sites, uploads: this.#uploads }),
     ]);
     const { pooled, standing, start } = begun;
     const scope = network.scopes[0] ?? '';
@@ -222,92 +202,6 @@ export class Course {
     };
   }
 
-  /**
-   * The sites say what they have, and which commits they hold. The study goes on from the newest that all hold who are there and took part
-   * when it was made.
-   */
-  async #beginLive(): Promise<Begun> {
-    const { plan, clock, commits, joinTimeoutMs, away, orders, onStart } = this.#options;
-    const { sites } = this;
-    const there = await gather({ plan, sites, clock, joinTimeoutMs, away, withdrawn: orders.withdrawn });
-    const isStopping = orders.isStopping();
-    const first = atStart(plan, there, isStopping);
-    sites.settle(first.pooled, first.standing.present);
-    const start = await commits?.newest(
-      (commit) =>
-        mayStartAt(plan, scheduleAt(plan, commit), commit.steps) &&
-        [...there].every(([site, { commits: held }]) => commit.present[site] !== true || held.includes(commit.steps)),
-      (text) => this.#warn(text),
-    );
-    if (!start) await this.#tellOfNone(there);
-    const beginning = start ? atCommit(plan, start, there, isStopping) : first;
-    onStart(start);
-    const begun = await this.#begin(beginning, start);
-    await Promise.all(sites.members.map((site) => sites.tellPooled(site, beginning.pooled, 0, beginning.standing)));
-    return begun;
-  }
-
-  /** From here on it is settled who takes part, and logged before anything is computed. */
-  async #begin({ pooled, standing }: Beginning, start: ServerCommit | undefined): Promise<Begun> {
-    const { plan, logMembers, onEvent } = this.#options;
-    this.#standing = standing;
-    this.sites.settle(pooled, standing.present);
-    const { members } = this.sites;
-    if (members.length < quorumOf(plan)) throw tooFewLeft(plan, members.length);
-    const schedule = scheduleOf(plan, pooled.counts, standing);
-    const of = (isIn: (site: number) => boolean | undefined) => plan.sites.filter((_, site) => isIn(site));
-    const { startStep: step, epochs } = standing;
-    const entry = {
-      step,
-      epoch: this.#uploads ? (start?.history.length ?? 0) : schedule.placeOf(step).epoch,
-      epochs,
-      sites: of((site) => standing.present[site]),
-      entering: of((site) => standing.entering[site]),
-    };
-    if (plan.quorum !== undefined || epochs < plan.training.epochs) await logMembers?.(entry);
-    if (members.length < plan.sites.length || entry.entering.length > 0)
-      onEvent?.({ kind: 'members', ...entry, away: of((site) => !standing.present[site]) });
-    this.#tellCounts(pooled.counts, schedule, epochs);
-    return { pooled, standing, start, schedule };
-  }
-
-  /** A study that begins at its start although the server has commits loses what was trained. */
-  async #tellOfNone(there: ReadonlyMap<number, Census>): Promise<void> {
-    const { plan, commits } = this.#options;
-    const own = (await commits?.list()) ?? [];
-    if (own.length === 0) return;
-    const without = [...there].flatMap(([site, { commits: held }]) =>
-      held.some((steps) => own.includes(steps)) ? [] : [plan.sites[site] ?? ''],
-    );
-    this.#warn(
-      `the server has commits (after step ${own.join(' and ')}), but there is none that all sites have${without.length > 0 ? ` (${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} none of them)` : ''}: the study begins again at its start`,
-    );
-  }
-
-  /** What the sites have is known already where the server has a commit: then no site has to be there. */
-  async #beginDetached(uploads: Uploads): Promise<Begun> {
-    const { plan, clock, commits, joinTimeoutMs, away, orders, onStart } = this.#options;
-    const { sites } = this;
-    const start = await commits?.newest(
-      () => true,
-      (text) => this.#warn(text),
-    );
-    onStart(start);
-    const isStopping = orders.isStopping();
-    if (start) {
-      const begun = await this.#begin(detachedAt(plan, start, orders.withdrawn, isStopping), start);
-      for (const site of sites.members) uploads.takeAgain(site, begun.pooled, begun.standing);
-      return begun;
-    }
-    const there = await gather({ plan, sites, clock, joinTimeoutMs, away, withdrawn: orders.withdrawn });
-    const begun = await this.#begin(atStart(plan, there, isStopping), undefined);
-    const { pooled, standing } = begun;
-    await Promise.all(
-      sites.members.map((site) => sites.tellPooled(site, pooled, uploads.chunksHeld(site, pooled), standing)),
-    );
-    return begun;
-  }
-
   /** The sites that enter get the segment as it stands, and the selected one. */
   async #giveSegment(training: Training, { selected }: Epochs, { standing }: Begun): Promise<void> {
     const { plan } = this.#options;
@@ -320,16 +214,6 @@ export class Course {
         if (selected.epoch >= 0) await training.sendState(site, selected.segment ?? {}, training.segmentUpdates, false);
       }),
     );
-  }
-
-  #tellCounts(counts: readonly SiteCounts[], schedule: Schedule, epochs: number): void {
-    const { plan, onEvent } = this.#options;
-    onEvent?.({
-      kind: 'counts',
-      counts: countsByName(plan, counts),
-      epochs,
-      stepsPerEpoch: stepsOfEpoch(plan, schedule),
-    });
   }
 
   #trainingOf({ pooled, schedule }: Begun, { trunk }: Network, commit: () => Promise<void>): Training {
@@ -390,11 +274,11 @@ export class Course {
   }
 
   /** `detached`: the pool of all sites' activations, once they are uploaded; else undefined. */
-  async #upload({ pooled, standing, start }: Begun): Promise<Pool | undefined> {
+  async #upload({ pooled, start }: Begun): Promise<Pool | undefined> {
     const { plan, onEvent } = this.#options;
     if (!this.#uploads || !this.#store) return undefined;
     const told = (site: number) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' });
-    if (!start) await this.#uploads.takeAll(pooled, standing, told);
+    if (!start) await this.#uploads.takeAll(pooled, told);
     return trainingPool(plan, pooled.counts, this.sites.members, this.#store);
   }
 
@@ -477,8 +361,4 @@ export class Course {
   get #store(): ActivationStore | undefined {
     return this.#uploads && this.#options.activations;
   }
-}
-
-function countsByName(plan: Plan, counts: readonly SiteCounts[]): Readonly<Record<string, SiteCounts>> {
-  return Object.fromEntries(plan.sites.map((site, index) => [site, counts[index] as SiteCounts]));
 }

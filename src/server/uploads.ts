@@ -20,32 +20,42 @@ export class Uploads {
   readonly #store: ActivationStore;
   /** Uploads that are going on, by site. */
   readonly #underWay = new Map<number, Promise<void>>();
+  #standing: Standing;
 
   constructor(plan: Plan, sites: StudySites, store: ActivationStore) {
     this.#plan = plan;
     this.#sites = sites;
     this.#store = store;
+    this.#standing = wholeStanding(plan);
   }
 
-  /** The chunks of a site's upload that the store holds. */
-  chunksHeld(site: number, { counts }: Pooled): number {
-    return chunksHeld(this.#plan, site, counts[site] as SiteCounts, this.#store);
+  /** Fixes who takes part. */
+  settle(standing: Standing): void {
+    this.#standing = standing;
+  }
+
+  /** Tells a site what all have, and where its upload goes on; where the server stands is nothing to it. */
+  tell(site: number, pooled: Pooled): Promise<void> {
+    const { present, epochs } = this.#standing;
+    const standing = { ...wholeStanding(this.#plan), present, epochs };
+    const held = chunksHeld(this.#plan, site, pooled.counts[site] as SiteCounts, this.#store);
+    return this.#sites.tellPooled(site, pooled, held, standing);
   }
 
   /** Takes the uploads of all sites that take part to their end. */
-  async takeAll(pooled: Pooled, standing: Standing, onUploaded: (site: number) => void): Promise<void> {
+  async takeAll(pooled: Pooled, onUploaded: (site: number) => void): Promise<void> {
     await Promise.all(
       this.#sites.members.map(async (site) => {
-        await (this.#underWay.get(site) ?? this.#start(site, pooled, standing, true));
+        await (this.#underWay.get(site) ?? this.#start(site, pooled, true));
         onUploaded(site);
       }),
     );
   }
 
   /** Takes up the upload of a site whose census was not taken, or that has started over since, unless that is going on. */
-  takeAgain(site: number, pooled: Pooled, standing: Standing): void {
+  takeAgain(site: number, pooled: Pooled): void {
     // Whoever waits for this upload sees its failure, if somebody does.
-    if (!this.#underWay.has(site)) this.#start(site, pooled, standing, false).catch(() => undefined);
+    if (!this.#underWay.has(site)) this.#start(site, pooled, false).catch(() => undefined);
   }
 
   /** Resolves when no upload of this site is going on. */
@@ -53,27 +63,22 @@ export class Uploads {
     await this.#underWay.get(site);
   }
 
-  #start(site: number, pooled: Pooled, standing: Standing, isCounted: boolean): Promise<void> {
-    const upload = this.#take(site, pooled, standing, isCounted).finally(() => this.#underWay.delete(site));
+  #start(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
+    const upload = this.#take(site, pooled, isCounted).finally(() => this.#underWay.delete(site));
     this.#underWay.set(site, upload);
     return upload;
   }
 
-  #take(site: number, pooled: Pooled, standing: Standing, isCounted: boolean): Promise<void> {
+  #take(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
     const link = this.#sites.link(site);
     return this.#sites.redoing(site, async (restarts) => {
       if (!isCounted || restarts > 0) {
         await link.receive('census');
-        // Where the server stands is nothing to a site that only uploads.
-        await this.#sites.tellPooled(site, pooled, this.chunksHeld(site, pooled), uploading(this.#plan, standing));
+        await this.tell(site, pooled);
       }
       await receiveUpload(this.#plan, link, site, pooled.counts[site] as SiteCounts, this.#store);
     });
   }
-}
-
-function uploading(plan: Plan, { present, epochs }: Standing): Standing {
-  return { ...wholeStanding(plan), present, epochs };
 }
 
 /** The sections that a site uploads, in order, with their records. */
