@@ -54,6 +54,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
     const result = await serveStudy({
       ...options,
       joinTimeoutMs: Math.max(options.timeoutMs, joinTimeoutMsOfRun),
+      ...(flags.commitEvery !== undefined && { commitEveryMs: flags.commitEvery }),
       recorder: recorderOf('server', flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),

@@ -27,6 +27,8 @@ export interface ServeOptions extends EngineChoice {
   readonly timeoutMs: number;
   /** How long the study waits for a site that has not connected yet. Default: until it comes. */
   readonly joinTimeoutMs?: number;
+  /** How long after a commit another is written within an epoch. Default: a minute. */
+  readonly commitEveryMs?: number;
   readonly signal: AbortSignal;
   /** Times the steps. */
   readonly timer?: StepTimer | undefined;
@@ -111,6 +113,7 @@ async function serve(options: ServeOptions, closing: Closing): Promise<ServerRes
         }
       : {}),
     commits: recorder?.watchCommits(commits) ?? commits,
+    commitEveryMs: options.commitEveryMs,
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();
