@@ -1,6 +1,7 @@
 // How long a study stands still when its server is killed: VGG-19's trunk of 20 million parameters, two sites of synthetic images on this
 // machine. The server is killed with SIGKILL after its first commit and started again at once. Prints the seconds from its start to its
-// listening, and from there to the first step that is made again.
+// listening, and from there to the first step that is made again; on Linux also the processor time that the server had taken by then, which
+// says more on a machine that does other things.
 //
 //   node bench/recovery.mjs [--network vgg19-64]
 
@@ -40,11 +41,14 @@ try {
   const second = serve(port);
   await second.says(/listens on/);
   const listensMs = performance.now();
+  const listened = processorSeconds(second.child.pid);
   const isResumed = ({ event }) => event === 'resumed';
   const resumed = await entry(log, isResumed, seen);
   const resumedMs = performance.now();
+  const goneOn = processorSeconds(second.child.pid);
   await entry(log, ({ event }) => event === 'step', entries(log).findLastIndex(isResumed));
   const stepMs = performance.now();
+  const stepped = processorSeconds(second.child.pid);
   const seconds = (fromMs, toMs) => Math.round((toMs - fromMs) / 10) / 100;
   process.stdout.write(
     `${JSON.stringify({
@@ -53,6 +57,7 @@ try {
       listeningToGoingOn: seconds(listensMs, resumedMs),
       listeningToFirstStep: seconds(listensMs, stepMs),
       step: resumed.step,
+      serverProcessorSeconds: { listening: listened, goingOn: goneOn, firstStep: stepped },
     })}\n`,
   );
 } finally {
@@ -116,6 +121,17 @@ function start(...commandArguments) {
       void ended.then(() => reject(new Error(`it ended and did not say ${pattern}:\n${said}`)));
     });
   return { child, ended, says };
+}
+
+/** Processor time of all threads of a process; undefined where the system does not say it as Linux does. */
+function processorSeconds(pid) {
+  try {
+    // Fields 14 and 15 are clock ticks, of which Linux has 100 a second.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The log's entries so far. */

@@ -1,7 +1,6 @@
 // `septum bench`.
 
 import { availableParallelism, cpus } from 'node:os';
-import { ConfigError } from '../base/index.ts';
 import {
   type BenchOptions,
   measureUncut,
@@ -28,10 +27,12 @@ const usualSteps: Readonly<Record<string, { readonly steps: number; readonly war
   vgg19: { steps: 3, warmUp: 1 },
 };
 
+/** So that a bench of some ten seconds has a commit or two. */
+const usualCommitMs = 5000;
+
 export async function bench(flags: BenchFlags): Promise<number> {
   const screen = new Screen({ quiet: flags.json ?? false });
   try {
-    if (flags.commits) throw new ConfigError('bad-usage', '--commits: comes in a later version');
     const { network, sites, batch, segments, optimizer, serverThreads, provider, tls, profile, ledger } = flags;
     const profileFile = profile === true ? 'septum-profile.json' : profile;
     const usual = usualSteps[network] ?? { steps: 20, warmUp: 3 };
@@ -46,6 +47,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
       tls,
       profileFile,
       ledger,
+      commitEveryMs: flags.commits === true ? usualCommitMs : flags.commits,
       steps: flags.steps ?? usual.steps,
       warmUp: flags.warmUp ?? usual.warmUp,
       signal: interruption(),
@@ -57,6 +59,8 @@ export async function bench(flags: BenchFlags): Promise<number> {
     }
     const split = await splitSpeed(options);
     if (!flags.json) tellSplit(screen, segments, split);
+    if (options.commitEveryMs !== undefined && split.commits === 0)
+      screen.line('no commit fell into the timed steps: more --steps, or fewer seconds between commits');
     if (split.profile && !flags.json) {
       process.stdout.write(`${profileLines(split.profile).join('\n')}\ntrace: ${profileFile}\n`);
     }
@@ -81,6 +85,7 @@ export async function bench(flags: BenchFlags): Promise<number> {
         provider: provider ?? 'cpu',
         ledger: ledger ?? false,
         tls: tls ?? false,
+        commitEveryMs: options.commitEveryMs ?? null,
         steps: options.steps,
         warmUp: options.warmUp,
         machine,
@@ -104,6 +109,6 @@ export function benchUncut(flags: BenchUncutFlags): Promise<number> {
 function tellSplit(screen: Screen, name: string, { samplesPerSecond, stepMs, where, ...rest }: SplitSpeed): void {
   const { site, wire, trunk, waiting } = where;
   screen.line(
-    `${name.padEnd(9)} ${countText(samplesPerSecond)} samples/s; a step takes ${figureText(stepMs)} ms: site ${figureText(site)}, wire ${figureText(wire)}, trunk ${figureText(trunk)}, waiting ${figureText(waiting)}; up ${bytesText(rest.bytesUpPerStep)}, down ${bytesText(rest.bytesDownPerStep)} a step; server’s peak memory ${bytesText(rest.serverPeakBytes)}`,
+    `${name.padEnd(9)} ${countText(samplesPerSecond)} samples/s; a step takes ${figureText(stepMs)} ms: site ${figureText(site)}, wire ${figureText(wire)}, trunk ${figureText(trunk)}, waiting ${figureText(waiting)}; up ${bytesText(rest.bytesUpPerStep)}, down ${bytesText(rest.bytesDownPerStep)} a step; server’s peak memory ${bytesText(rest.serverPeakBytes)}${rest.commits > 0 ? `; ${rest.commits} commits` : ''}`,
   );
 }

@@ -82,6 +82,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
       timeoutMs,
       signal,
       joinTimeoutMs: Math.max(timeoutMs, joinTimeoutMsOfRun),
+      ...(flags.commitEvery !== undefined && { commitEveryMs: flags.commitEvery }),
       recorder: recorderOf('server', flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),

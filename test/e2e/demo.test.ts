@@ -124,4 +124,15 @@ describe('septum bench', () => {
     expect(result['bytesUpPerStep']).toBeGreaterThan(16 * 51 * 4);
     expect(result['bytesUpPerStep']).toBeLessThan(16 * 51 * 4 + 2 * 512);
   });
+
+  it('writes commits while steps are timed when it is told to, and none else', { timeout: 120_000 }, async () => {
+    const steps = ['--steps', '400', '--warm-up', '5', '--split-only', '--json'];
+    for (const commits of [['--commits', '0.02'], []]) {
+      const { code, stdout } = await septum(['bench', '--network', 'lipid-mlp', '--sites', '2', ...steps, ...commits]);
+      expect(code).toBe(0);
+      const result = JSON.parse(stdout) as { commits: number };
+      if (commits.length > 0) expect(result.commits).toBeGreaterThan(0);
+      else expect(result.commits).toBe(0);
+    }
+  });
 });

@@ -43,7 +43,7 @@ describe('septum', () => {
     [['study', 'new', 'cholesterol', '--method', 'quue'], /expected one of septum, detached/],
     [['study', 'check', 'bad.yaml'], /bad\.yaml:3: sites\.ratio/],
     [['evaluate', '--model', '.'], /model\.json/],
-    [['bench', '--commits'], /later version/],
+    [['bench', '--commits', '0'], /number of seconds above 0/],
     [['bench', '--network', 'resnet'], /no network is called "resnet"/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--listen', 'nowhere'], /HOST:PORT/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--insecure', '--listen', '0.0.0.0:0'], /not this machine/],

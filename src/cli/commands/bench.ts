@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Provider } from '../../engine/index.ts';
-import { providerOption, wholeNumber } from '../options.ts';
+import { providerOption, seconds, wholeNumber } from '../options.ts';
 
 export interface BenchFlags {
   readonly network: string;
@@ -14,7 +14,8 @@ export interface BenchFlags {
   readonly provider?: Provider;
   readonly tls?: true;
   readonly ledger?: true;
-  readonly commits?: true;
+  /** Milliseconds between two commits; true: as often as is usual for a bench. */
+  readonly commits?: number | true;
   readonly profile?: string | true;
   readonly json?: true;
   readonly splitOnly?: true;
@@ -52,7 +53,11 @@ export function addBench(program: Command): void {
     .addOption(providerOption())
     .option('--tls', 'sites join by invites and speak over TLS, as between hospitals')
     .option('--ledger', 'each site keeps its ledger of what leaves')
-    .option('--commits', 'with a commit at every step (not in this version)')
+    .option(
+      '--commits [seconds]',
+      'server and sites write commits while the steps are timed, to the system’s folder for temporary files, every 5 s unless told (a run: every 60 s); says how many there were',
+      seconds,
+    )
     .option(
       '--profile [file]',
       'only the split, recorded, which slows it down: where the time of its steps goes, and a Chrome trace of them (default: septum-profile.json)',

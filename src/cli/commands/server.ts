@@ -14,6 +14,7 @@ export interface ServerFlags {
   readonly threads?: number;
   readonly provider?: Provider;
   readonly timeout?: number;
+  readonly commitEvery?: number;
   readonly handOver?: string;
   readonly timeSteps?: number[];
   readonly profileTo?: string;
@@ -51,6 +52,7 @@ export function addServer(program: Command): void {
       seconds,
     )
     .addOption(new Option('--hand-over <folder>').hideHelp())
+    .addOption(new Option('--commit-every <seconds>').hideHelp().argParser(seconds))
     .addOption(new Option('--time-steps <from:to>').hideHelp().argParser(ratio))
     .addOption(new Option('--profile-to <folder>').hideHelp())
     .addOption(new Option('--profile-steps <from:to>').hideHelp().argParser(ratio))

@@ -26,6 +26,8 @@ export interface BenchOptions extends BenchSettings {
   readonly ledger?: boolean | undefined;
   /** Whether sites join by invites and speak over TLS. */
   readonly tls?: boolean | undefined;
+  /** Milliseconds between two commits of server and sites; without it none are written while steps are timed. */
+  readonly commitEveryMs?: number | undefined;
   /** Where to write a Chrome trace of steps. Recording slows them down. */
   readonly profileFile?: string | undefined;
   readonly signal: AbortSignal;
@@ -55,10 +57,14 @@ export interface SplitSpeed {
   /** Largest resident set of any site. */
   readonly sitePeakBytes: number;
   readonly serverPeakByQuarter: readonly number[];
+  /** Commits of the server, with as many of each site, while the steps were timed. */
+  readonly commits: number;
   /** With a profile: where the time of its steps went. */
   readonly profile?: ProfileTable;
 }
 
+/** Longer than any bench. */
+const neverMs = 1e9;
 /** Steps that a profile is of, at most. */
 const profiledMost = 50;
 
@@ -70,6 +76,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
   const total = warmUp + steps;
   return inFolder(text, async (folder, studyFile) => {
     const times = new Map<string, StepTimes[]>();
+    let commits = 0;
     const memory: { readonly ms: number; readonly bytes: number }[] = [];
     const profile =
       profileFile === undefined
@@ -82,7 +89,12 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       studyFile,
       stateDir: folder,
       secret: join(folder, 'secret'),
-      serverArguments: [...extra, ...(serverThreads === undefined ? [] : ['--threads', String(serverThreads)])],
+      serverArguments: [
+        ...extra,
+        '--commit-every',
+        String((options.commitEveryMs ?? neverMs) / 1000),
+        ...(serverThreads === undefined ? [] : ['--threads', String(serverThreads)]),
+      ],
       siteArguments: (site) => [
         ...extra,
         '--data',
@@ -99,6 +111,9 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
         if (event.kind !== 'report') return;
         if (event.report.kind === 'times')
           times.set(event.process, [...(times.get(event.process) ?? []), event.report.times]);
+        // The last one comes when the epoch has ended.
+        if (event.report.kind === 'server' && event.report.event.kind === 'commit')
+          commits += event.report.event.step > warmUp && event.report.event.step < total ? 1 : 0;
         if (event.report.kind === 'traffic') memory.push({ ms: performance.now(), bytes: event.report.residentBytes });
       },
     });
@@ -119,6 +134,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       serverPeakBytes: peakBytes['server'] ?? 0,
       sitePeakBytes: Math.max(...planned.plan.sites.map((site) => peakBytes[site] ?? 0)),
       serverPeakByQuarter: peakByQuarter(memory, own.ms * steps),
+      commits,
       ...(profile && profileFile !== undefined && { profile: await writeProfile(profile.folder, profileFile) }),
     };
   });

@@ -24,6 +24,8 @@ export interface ServeOptions extends EngineChoice {
   readonly timeoutMs: number;
   /** How long the study waits for a site that has not connected yet. Default: until it comes. */
   readonly joinTimeoutMs?: number;
+  /** How long after a commit another is written within an epoch. Default: a minute. */
+  readonly commitEveryMs?: number;
   readonly signal: AbortSignal;
   /** Where the study's operator says what it is to do, and which sites have withdrawn. */
   readonly registry?: Registry | undefined;
@@ -121,6 +123,7 @@ async function serve(
     ...(order ? { logOrder: (entry) => writeThrough(order, entry) } : {}),
     ...(members ? { logMembers: (entry) => writeThrough(members, asJson({ ...entry })) } : {}),
     commits: recorder?.watchCommits(commits) ?? commits,
+    commitEveryMs: options.commitEveryMs,
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();
