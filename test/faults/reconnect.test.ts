@@ -1,6 +1,6 @@
 // Connections break, sites and servers go: what can go on goes on with the same bits, and what cannot says so.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { DataError } from '../../src/base/index.ts';
 import type { SiteEvent } from '../../src/site/index.ts';
 import { connectWebSocket, listenWebSocket } from '../../src/transport/node/index.ts';
@@ -164,9 +164,10 @@ describe.concurrent('a party that goes', () => {
     const a = takePart(failing, 0, () => listener.connect(), settings).catch(caught);
     const b = await takePart(failing, 1, () => listener.connect(), settings).catch(caught);
     expect(b).toMatchObject({ name: 'DataError', message: 'patient-17.png is broken' });
-    await expect
-      .poll(() => details)
-      .toEqual([expect.stringContaining('the site closes: bad-file: the site has stopped')]);
+    // Tests go side by side: the one that is under way is no longer known here, as expect.poll would have it.
+    await vi.waitFor(() =>
+      expect(details).toEqual([expect.stringContaining('the site closes: bad-file: the site has stopped')]),
+    );
     expect(details.join()).not.toContain('patient');
     stop.abort(new Error('enough'));
     await Promise.all([server, a]);
