@@ -108,7 +108,7 @@ function withCounts(plan: Plan, { tensors }: Pooled, counts: readonly SiteCounts
 function requireSame(plan: Plan, site: number, found: SiteCounts, before: SiteCounts | undefined): void {
   if (before?.train === 0) return; // It does not take part yet.
   if (found.train === before?.train && found.val === before.val && found.test === before.test) return;
-  throw otherRecords(`site ${plan.sites[site] ?? ''} has`, 'it');
+  throw otherRecords(`site ${plan.sites[site] ?? ''}`);
 }
 
 function requireSameSums({ tensors: found }: Pooled, { tensors: before }: Pooled): void {
@@ -116,12 +116,12 @@ function requireSameSums({ tensors: found }: Pooled, { tensors: before }: Pooled
     const [now, then] = [bytesOf(found[name]), bytesOf(before[name])];
     return now.every((byte, index) => byte === then[index]);
   });
-  if (!same) throw otherRecords('the sites have', 'they');
+  if (!same) throw otherRecords('the sites');
 }
 
-function otherRecords(who: string, they: string): DataError {
+function otherRecords(who: string): DataError {
   return new DataError(
     'bad-data',
-    `${who} not the records with which ${they} began this study: a study goes on with the same records only`,
+    `the records of ${who} are not those with which this study began: a study goes on with the same records only`,
   );
 }
