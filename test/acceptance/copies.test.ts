@@ -39,11 +39,11 @@ describe('the large copies of a step', () => {
     const input = 4 * 96 * elementCount(inputDims);
     expect(copied.length).toBe(5);
     // From the end of the first step to that of the last. Messages come in by `set`, activations and gradients once each; sites join the
-    // gradient's pieces by `set`; and the batch goes to the engine's thread by `slice`. A step's ends differ by a site's part at most.
+    // gradient's pieces by `set`; and the batch goes to the engine's thread by `slice`, for the next step perhaps before this one's end.
     const total = (how: string): number => copied.slice(1).reduce((sum, bytes) => sum + (bytes[how] ?? 0), 0);
     expect(total('set')).toBeGreaterThan(4 * 1.5 * cut);
     expect(total('set')).toBeLessThan((4 * 3 + 0.7) * cut);
-    expect(total('slice')).toBeGreaterThan(3 * input);
+    expect(total('slice')).toBeGreaterThanOrEqual(3 * input);
     expect(total('slice')).toBeLessThan(4.7 * input);
   }, 60_000);
 });

@@ -1,6 +1,6 @@
 // A site that takes no further part, from the command line: by its own word, also while the server is away.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { folder, septum, start } from './septum.ts';
@@ -9,6 +9,7 @@ import { approval, tableStudy } from './studies.ts';
 it('a site that withdraws is out at once, and the server hears of it when it can', { timeout: 240_000 }, async () => {
   const place = folder();
   const study = tableStudy(place, 2);
+  writeFileSync(study, readFileSync(study, 'utf8').replace('count: 2', 'count: 2, quorum: 1'));
   const [state, site] = [join(place, 'state'), join(place, 'site-1')];
   const serve = (...more: string[]) => start(['server', '--study', study, '--state', state, ...more]);
   const server = serve();
@@ -37,7 +38,7 @@ it('a site that withdraws is out at once, and the server hears of it when it can
   const told = await septum(['withdraw', 'table', '--state', site]);
   expect(told.stderr).toContain('the server knows it');
   expect(told.code).toBe(0);
-  await again.says(/site-1 takes no further part: it has withdrawn/);
+  await again.says(/site-1 has withdrawn from the study/);
   expect((await septum(['study', 'list', '--state', state])).stdout).toMatch(/0 of 1 \(1 withdrawn\)/);
   const invite = await septum(['invite', 'site-1', '--state', state]);
   expect(invite.stderr).toContain('site site-1 has withdrawn from study table: it is not invited again');
@@ -48,5 +49,5 @@ it('a site that withdraws is out at once, and the server hears of it when it can
   expect(ledger.stdout).toContain('site site-1 has withdrawn from study table');
   expect((await septum(['ledger', 'verify', '--state', site])).stdout).toMatch(/^OK/);
   const log = readFileSync(join(state, 'log.jsonl'), 'utf8');
-  expect(log).toContain('"event":"withdrawal"');
+  expect(log).toContain('"event":"withdrawn"');
 });
