@@ -2,7 +2,7 @@
 // (bench/parts/shaped-network.mjs). Prints a table in Markdown; `--write FOLDER` puts it into NETWORK.md there, between the comments
 // `<!-- network -->` and `<!-- /network -->`.
 //
-//   npm run bench:network [-- --modes live,detached --links shared,own --mbit 100 --rtt 50 --network ct-cnn --sites 3 --batch 32]
+//   npm run bench:network [-- --modes live,detached,buffered --window 8 --links shared,own --mbit 100 --rtt 50 --network ct-cnn --sites 3 --batch 32]
 //
 // Links: with `shared` the server has one line and all sites share it; with `own` each site has one. `live` is measured against
 // bytes / bandwidth + round trips + compute, where compute is a step of the same processes without the network; `detached` and `buffered`
@@ -20,7 +20,7 @@ import { writeBetween } from './parts/write-between.mjs';
 
 const { values } = parseArgs({
   options: {
-    modes: { type: 'string', default: 'live,detached' },
+    modes: { type: 'string', default: 'live,detached,buffered' },
     links: { type: 'string', default: 'shared,own' },
     mbit: { type: 'string', default: '100' },
     rtt: { type: 'string', default: '50' },
@@ -30,7 +30,7 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '20' },
     'warm-up': { type: 'string', default: '3' },
     records: { type: 'string', default: '1200' },
-    window: { type: 'string', default: '4' },
+    window: { type: 'string', default: '8' },
     write: { type: 'string' },
   },
 });

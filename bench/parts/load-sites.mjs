@@ -3,7 +3,7 @@
 
 import { systemClock } from '../../dist/base/node/index.js';
 import { openEngine } from '../../dist/engine/node/index.js';
-import { decodeMessage, encodeMessage, hello, kindOfFrame, planHash, readPooled, Session, siteScript } from '../../dist/protocol/index.js'; // prettier-ignore
+import { decodeMessage, encodeMessage, hello, kindOfFrame, planHash, readPooled, Session, siteScript, unknownFacts } from '../../dist/protocol/index.js'; // prettier-ignore
 import { SiteAgent } from '../../dist/site/index.js';
 import { randomData } from '../../dist/study/run/random-data.js';
 import { zeros } from '../../dist/tensor/index.js';
@@ -64,7 +64,7 @@ function timed(connection) {
 /** A site that follows its script, and computes nothing. */
 async function follow(site, onConnected) {
   const own = { train: recordsOf(site), val: 0, test: 0 };
-  const facts = { counts: [], chunksHeld: 0, startStep: 0 };
+  const facts = unknownFacts(plan);
   const session = new Session('site', siteScript(plan, site, facts));
   const connection = await connectWebSocket(url, { handshakeTimeoutMs: 60_000 });
   const next = async () => {
@@ -80,7 +80,7 @@ async function follow(site, onConnected) {
   for (let line = session.expected; line; line = session.expected) {
     if (line.direction === 'down') {
       const message = await next();
-      if (message.kind === 'pooled') facts.counts = readPooled(plan, message, site, own).counts;
+      if (message.kind === 'pooled') Object.assign(facts, readPooled(plan, message, site, own));
       session.accept(message);
       continue;
     }

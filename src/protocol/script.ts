@@ -92,7 +92,7 @@ export function evaluationRows(plan: Pick<Plan, 'network'>): number {
 }
 
 /** Messages of activations without a reply before the sender waits for `acknowledge`. */
-export const CHUNKS_UNACKNOWLEDGED = 4;
+export const CHUNKS_UNACKNOWLEDGED = 8;
 
 /** Whether a site that enters is given the segment by the server: where there is one for all. With `private` it goes on with its own. */
 export function isGivenSegment({ choices }: Pick<Plan, 'choices'>, { startStep, entering }: Standing, site: number) {
