@@ -43,11 +43,7 @@ export function planInWords(plan: Plan): readonly string[] {
   return [
     `study ${plan.study}: ${task.kind === 'classification' ? `tells ${task.classes.join(', ')} apart` : `predicts ${task.target} (${task.unit})`}`,
     `sites: ${plan.sites.join(', ')}; each with at least ${minCount} training records`,
-    ...(plan.quorum === undefined || plan.stragglerTimeoutMs === undefined
-      ? []
-      : [
-          `quorum: the study goes on with ${plan.quorum} of them when the others are away or silent for ${plan.stragglerTimeoutMs / 1000} s`,
-        ]),
+    ...quorumInWords(plan),
     `network ${network.name}: ${inputDims.join(' x ')} numbers of a record in, cut at "${cut}" (${cutDims.join(' x ')}), ${outputDims.join(' x ')} out, loss ${loss}`,
     `training: ${training.epochs} epochs, ${training.batch} records a step, ${training.optimizer.kind}, learning rate ${training.learningRate}`,
     ...names.map((name) => `${name} ${choices[name]}: ${(choiceWords[name] as Record<string, string>)[choices[name]]}`),
@@ -59,6 +55,14 @@ export function planInWords(plan: Plan): readonly string[] {
       .map(([name, hash]) => `${name} ${hash.slice(0, 12)}`)
       .join(', ')}`,
     `plan ${planHash(plan)}`,
+  ];
+}
+
+/** A line for a study that can do without some of its sites; else none. */
+export function quorumInWords({ quorum, stragglerTimeoutMs = 0 }: Plan): readonly string[] {
+  if (quorum === undefined) return [];
+  return [
+    `quorum: the study goes on with ${quorum} of them when the others are away or silent for ${stragglerTimeoutMs / 1000} s`,
   ];
 }
 

@@ -7,7 +7,7 @@ import { type CaseName, newStudy, planOf, readStudy } from '../study/index.ts';
 import type { StudyCheckFlags, StudyNewFlags, StudyShowFlags } from './commands/study.ts';
 import { bytesText } from './amounts.ts';
 import { fail } from './exit.ts';
-import { planInWords } from './plan-words.ts';
+import { planInWords, quorumInWords } from './plan-words.ts';
 
 export async function newStudyFile(name: string, flags: StudyNewFlags): Promise<number> {
   try {
@@ -43,6 +43,7 @@ export async function checkStudyFile(file: string, flags: StudyCheckFlags): Prom
       `${file} is in order`,
       `study ${plan.study}, seed ${plan.seed}, method ${study.method}: when ${when}, order ${order}, trunk ${trunk}, segments ${segments}, segmentSeed ${segmentSeed}, labels ${labels}`,
       `sites: ${study.sites.names.map((name, index) => `${name} (${study.sites.ratio[index]})`).join(', ')}`,
+      ...quorumInWords(plan),
       `network ${plan.network.name}: [N, ${plan.network.inputDims.join(', ')}] in, cut at "${plan.network.cut}" [N, ${plan.network.cutDims.join(', ')}], [N, ${plan.network.outputDims.join(', ')}] out, loss ${plan.network.loss}`,
       ...plan.leaves.map(({ kind, direction, bytes, per }) => `${kind} ${direction}: ${bytesText(bytes)} a ${per}`),
       ...plan.statements,

@@ -39,7 +39,9 @@ export function siteSharesOf(study: Study, overrides: StudyOverrides = {}): Site
     problems.push(`${siteNames.length} site names are given, but there are ${count} sites`);
   const { quorum } = study.sites;
   if (quorum && quorum.sites > count)
-    problems.push(`${count} sites, but ${study.placeOf(['sites', 'quorum'])}: sites.quorum is ${quorum.sites}`);
+    problems.push(
+      `the number of sites is ${count}, but ${study.placeOf(['sites', 'quorum'])}: sites.quorum is ${quorum.sites}`,
+    );
   if (problems.length > 0) throw new ConfigError('bad-usage', problems);
   const asWritten = count === study.sites.names.length;
   return {
