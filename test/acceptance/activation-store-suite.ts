@@ -162,6 +162,23 @@ export function activationStoreSuite(
       await store.append(chunkOf({ ...train, site: 'site-2' }, 0, 2));
     });
 
+    test('a site that is removed is gone, another stays, and it may begin again', async () => {
+      await using store = await open([3, 2]);
+      const other: SectionKey = { ...train, site: 'site-2' };
+      for (const key of [train, { ...train, pass: 1 }, other]) await store.append(chunkOf(key, 0, 4));
+      for (const site of ['site-1', 'site-2']) await store.seal(site);
+      const picks = [{ section: other, row: 3 }];
+      const before = await store.read([{ section: train, row: 0 }, ...picks]);
+      await store.remove('site-1');
+      await store.remove('site-1');
+      expect(store.sections().map(({ site }) => site)).toEqual(['site-2']);
+      expect([store.isSealed('site-1'), store.isSealed('site-2')]).toEqual([false, true]);
+      await expect(store.read([{ section: train, row: 0 }])).rejects.toMatchObject({ code: 'missing-data' });
+      expect((await store.read(picks)).data).toEqual(before.data.slice(6));
+      await store.append(chunkOf(train, 0, 2));
+      expect(store.section(train)).toMatchObject({ chunkCount: 1, rowCount: 2 });
+    });
+
     test('what does not fit is refused, with all that is wrong with it', async () => {
       await using store = await open([3, 2]);
       const chunk = chunkOf(train, 0, 2);

@@ -157,3 +157,18 @@ test('a file that is gone, and a store that is closed, are typed errors', async 
   await expect(store.append(chunkOf(0))).rejects.toThrow(DataError);
   await expect(store.seal('site-1')).rejects.toThrow(DataError);
 });
+
+test('of a site that is removed no file is left', async () => {
+  const folder = await threeChunks();
+  const other = { ...chunkOf(0), site: 'site-10' };
+  {
+    await using store = await openFileActivationStore(folder, [5]);
+    await store.append(other);
+    await expectWholeChunks(store);
+    await store.remove('site-1');
+  }
+  expect((await readdir(folder)).toSorted()).toEqual(['site-10.train.2.index', 'site-10.train.2.rows', 'store.json']);
+  await using again = await openFileActivationStore(folder, [5]);
+  expect(again.problems).toEqual([]);
+  expect(again.sections().map(({ site }) => site)).toEqual(['site-10']);
+});
