@@ -34,8 +34,9 @@ describe('a study whose processes are killed', () => {
   test.each(
     Array.from({ length: runs }, (_, run) => {
       const seed = firstSeed + run;
-      const phase = phases[seed % phases.length] as Phase;
       const study = studies[Math.floor(seed / 2) % studies.length] as KillStudy;
+      const { phases: dealt = phases } = study;
+      const phase = dealt[seed % dealt.length] as Phase;
       return { seed, phase, study, name: study.name };
     }),
   )('seed $seed: $name, killed at $phase', { timeout: 300_000 }, async ({ seed, phase, study }) => {

@@ -15,6 +15,8 @@ export type Victim = (typeof victims)[number];
 /** A study, and who dies in it. */
 export interface KillStudy extends StudyText {
   readonly victims?: readonly Victim[];
+  /** Left out: all. */
+  readonly phases?: readonly Phase[];
 }
 
 const arrival = 'order: arrival';
@@ -55,8 +57,13 @@ export const studies: readonly KillStudy[] = [
   },
   { name: 'ct-cnn', choices: 'labels: server', images: true },
   { name: 'ct-cnn-private', choices: 'labels: server, segments: private', images: true },
-  // Its sites send nothing after their upload; the server dies.
-  { name: 'detached', choices: 'labels: server, when: detached, order: none', victims: ['server'] },
+  // Its sites send nothing after their upload; the server dies, which says nothing either.
+  {
+    name: 'detached',
+    choices: 'labels: server, when: detached, order: none',
+    victims: ['server'],
+    phases: ['write', 'rename'],
+  },
 ];
 
 /** Who is to die, when. */
@@ -73,9 +80,9 @@ export interface Death {
 export function dealDeath(dice: Dice, phase: Phase, { victims: allowed = victims }: KillStudy): Death {
   const victim = allowed[dice.integer(allowed.length)] as Victim;
   const first = victim === 'server' || (victim === 'all' && dice.integer(2) === 0) ? 'server' : sites[dice.integer(2)];
-  // An epoch is four to six steps, and as many messages or more.
+  // An epoch is two to six steps of a site, and as many messages or more.
   const ofCommits = phase === 'write' || phase === 'rename' || phase === 'acknowledge';
-  const nth = ofCommits ? 1 + dice.integer(epochs - 1) : 12 + dice.integer(25);
+  const nth = ofCommits ? 1 + dice.integer(epochs - 1) : 8 + dice.integer(16);
   return { victim, first: first as Death['first'], phase, nth, late: dice.integer(2) === 0 };
 }
 
