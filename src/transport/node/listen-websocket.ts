@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { WebSocketServer } from 'ws';
-import { ConfigError, messageOf } from '../../base/index.ts';
+import { assert, ConfigError, messageOf } from '../../base/index.ts';
 import { Inbox } from '../inbox.ts';
 import type { Listener } from '../transport.ts';
 import { Addresses, type AddressLimits, defaultAddressLimits, type TurnedAway, type Visit } from './addresses.ts';
@@ -86,6 +86,9 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
       visits.delete(place);
     });
   });
+  // After HTTP's own listener, which reads a connection as it begins.
+  const morsels = new Morsels();
+  http.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => morsels.feed(socket));
   http.on('request', ({ socket }, response) => {
     // Of requests that came along with others only the first is answered: answers would wait in memory.
     if (socket.destroyed) return;
@@ -94,6 +97,7 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
   });
   http.on('clientError', (_error, socket) => socket.destroy());
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    morsels.stop(stream);
     const { origin } = request.headers;
     if (origin !== undefined && !origins.includes(origin)) return refuse(stream, '403 Forbidden');
     if (openCount >= connectionsMax) return refuse(stream, '503 Service Unavailable');
@@ -162,4 +166,37 @@ function placeOf({ remoteAddress, remotePort }: Socket): string {
 function refuse(stream: Duplex, status: string): void {
   stream.on('error', () => stream.destroy());
   stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => stream.destroy());
+}
+
+/** Bytes that HTTP is given at once. */
+const morselBytes = 512;
+
+/**
+ * Gives HTTP what peers send in morsels. It would parse a whole read, thousands of small requests, before it hears that the connection is
+ * not served any more after the first, and many peers' requests would lie in memory at the same time.
+ */
+class Morsels {
+  readonly #listeners = new WeakMap<Duplex, (bytes: Buffer) => void>();
+
+  feed(socket: Socket): void {
+    const [parse] = socket.listeners('data') as ((bytes: Buffer) => void)[];
+    assert(parse, 'HTTP listens to its connections');
+    socket.removeListener('data', parse);
+    const listener = (bytes: Buffer): void => {
+      for (let from = 0; from < bytes.length && !socket.destroyed; from += morselBytes) {
+        // Who speaks on before the answer to its upgrade does not speak WebSocket.
+        if (this.#listeners.get(socket) !== listener) return void socket.destroy();
+        parse(bytes.subarray(from, from + morselBytes));
+      }
+    };
+    this.#listeners.set(socket, listener);
+    socket.on('data', listener);
+  }
+
+  /** From here on HTTP has nothing to do with the connection. */
+  stop(stream: Duplex): void {
+    const listener = this.#listeners.get(stream);
+    this.#listeners.delete(stream);
+    if (listener) stream.removeListener('data', listener);
+  }
 }
