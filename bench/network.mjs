@@ -8,15 +8,14 @@
 // bytes / bandwidth + round trips + compute, where compute is a step of the same processes without the network; `detached` and `buffered`
 // against the bandwidth of the busier direction.
 
-import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { benchStudy } from '../dist/study/run/bench-study.js';
 import { Line, ShapedNetwork } from './parts/shaped-network.mjs';
 import { writeBetween } from './parts/write-between.mjs';
+import { startParty } from './parts/start-party.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -34,7 +33,6 @@ const { values } = parseArgs({
     write: { type: 'string' },
   },
 });
-const party = fileURLToPath(new URL('./parts/party.mjs', import.meta.url));
 const siteCount = Number(values.sites);
 const batch = Number(values.batch);
 const [steps, warmUp] = [Number(values.steps), Number(values['warm-up'])];
@@ -136,7 +134,7 @@ async function run(mode, links) {
   try {
     const address = await new Promise((resolve, reject) => {
       children.push(
-        start({ role: 'server', study, state }, (event) => {
+        startParty({ role: 'server', study, state }, (event) => {
           if (event.event === 'listening') resolve(event.url);
           if (event.event === 'failed') reject(new Error(`the server: ${event.message}`));
           if (event.event === 'counts') for (const { up, down } of lines) [up, down].forEach((line) => line.reset());
@@ -158,7 +156,9 @@ async function run(mode, links) {
     const url = network?.url ?? address;
     for (let site = 0; site < siteCount; site++) {
       // One after another, so that the connection tells the site.
-      children.push(start({ role: 'site', study, site: siteName(site), url, records }, (event) => events.push(event)));
+      children.push(
+        startParty({ role: 'site', study, site: siteName(site), url, records }, (event) => events.push(event)),
+      );
       while (network && network.connections <= site) await new Promise((resolve) => setTimeout(resolve, 20));
     }
     const codes = await Promise.all(children.map((child) => child.ended));
@@ -171,13 +171,6 @@ async function run(mode, links) {
     for (const { up, down } of lines) [up, down].forEach((line) => line.close());
     rmSync(state, { recursive: true, force: true });
   }
-}
-
-function start(orders, onEvent) {
-  const child = fork(party, [JSON.stringify(orders)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  child.on('message', onEvent);
-  child.ended = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
-  return child;
 }
 
 function studyOf(mode) {

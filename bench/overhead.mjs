@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from './parts/median.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -41,10 +42,4 @@ function measure(extra) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [command, ...words], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`septum ${words.join(' ')} ended with ${status}:\n${stderr}`);
   return JSON.parse(stdout);
-}
-
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

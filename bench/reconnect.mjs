@@ -4,14 +4,14 @@
 //
 //   node bench/reconnect.mjs [--network ct-cnn] [--sites 3] [--batch 32] [--cuts 20]
 
-import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { benchStudy } from '../dist/study/run/bench-study.js';
 import { Line, ShapedNetwork } from './parts/shaped-network.mjs';
+import { median } from './parts/median.mjs';
+import { startParty } from './parts/start-party.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -26,7 +26,6 @@ const [siteCount, batch, cuts] = ['sites', 'batch', 'cuts'].map((name) => Number
 const [apart, around] = [12, 4];
 const warmUp = 10;
 const steps = warmUp + cuts * apart + around;
-const party = fileURLToPath(new URL('./parts/party.mjs', import.meta.url));
 const study = benchStudy({ network: values.network, sites: siteCount, batch, segments: 'private', optimizer: 'sgd' });
 const state = mkdtempSync(join(tmpdir(), 'septum-reconnect-'));
 const stepsAtMs = [];
@@ -41,13 +40,13 @@ try {
       if (event.event === 'failed') reject(new Error(`the server: ${event.message}`));
       if (event.event === 'step') stepMade(event.atMs);
     };
-    children.push(start({ role: 'server', study, state }, onEvent));
+    children.push(startParty({ role: 'server', study, state }, onEvent));
   });
   const fast = () => new Line({ bitsPerSecond: 1e11, delayMs: 0 });
   network = await ShapedNetwork.open(Number(new URL(address).port), () => ({ up: fast(), down: fast() }));
   for (let site = 1; site <= siteCount; site++) {
     const orders = { role: 'site', study, site: `site-${site}`, url: network.url, records: steps * batch };
-    children.push(start(orders, () => undefined));
+    children.push(startParty(orders, () => undefined));
   }
   await Promise.all(children.map((child) => child.ended));
 } finally {
@@ -79,16 +78,4 @@ function stepMade(atMs) {
   const stepMs = (stepsAtMs.at(-1) - stepsAtMs[0]) / (made - 1);
   // Each cut a little later in its step than the one before.
   setTimeout(() => network.cut(), (stepMs * cutAfter.length) / cuts);
-}
-
-function start(orders, onEvent) {
-  const child = fork(party, [JSON.stringify(orders)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  child.on('message', onEvent);
-  child.ended = new Promise((resolve) => child.once('exit', resolve));
-  return child;
-}
-
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
 }

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gemmSpeed, stepFlops } from './parts/work.mjs';
+import { median } from './parts/median.mjs';
 
 const septum = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const shared = process.env.SEPTUM_SHARED ?? fileURLToPath(new URL('../../shared', import.meta.url));
@@ -140,12 +141,6 @@ function peerHere() {
       about: `no PyTorch beside it: ${values.python} has no torch (Debian: python3-torch, libopenblas0-openmp)`,
     };
   }
-}
-
-function median(all) {
-  const sorted = all.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 /** The median, without a range. */

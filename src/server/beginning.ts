@@ -39,7 +39,7 @@ export function begin(options: BeginOptions): Promise<Begun> {
  */
 async function beginLive(options: BeginOptions): Promise<Begun> {
   const { plan, sites, commits, orders, onStart } = options;
-  const there = await gather({ ...options, withdrawn: orders.withdrawn });
+  const there = await gather(options);
   const isStopping = orders.isStopping();
   const first = atStart(plan, there, isStopping);
   sites.settle(first.pooled, first.standing.present);
@@ -71,7 +71,7 @@ async function beginDetached(options: BeginOptions, uploads: Uploads): Promise<B
     for (const site of sites.members) uploads.takeAgain(site, begun.pooled);
     return begun;
   }
-  const there = await gather({ ...options, withdrawn: orders.withdrawn });
+  const there = await gather(options);
   const begun = await settle(options, atStart(plan, there, isStopping), undefined);
   await Promise.all(sites.members.map((site) => uploads.tell(site, begun.pooled)));
   return begun;

@@ -26,7 +26,6 @@ export interface Gathering {
   readonly joinTimeoutMs: number | undefined;
   /** Sites that were waited for in vain: a quorum without them waits no longer. */
   readonly away: ReadonlySet<number>;
-  readonly withdrawn: (site: number) => boolean;
 }
 
 /**
@@ -35,13 +34,13 @@ export interface Gathering {
  * few come, DataError when a site has too few records.
  */
 export async function gather(gathering: Gathering): Promise<ReadonlyMap<number, Census>> {
-  const { plan, sites, withdrawn } = gathering;
-  const awaited = [...plan.sites.keys()].filter((site) => !withdrawn(site));
+  const { plan, sites } = gathering;
+  const awaited = sites.left;
   if (awaited.length < quorumOf(plan)) throw tooFewLeft(plan, awaited.length);
   const missing = (): number[] => awaited.filter((site) => !sites.isReady(site));
   if (plan.quorum === undefined)
     for (let [site] = missing(); site !== undefined; [site] = missing()) await comes(sites, site);
-  else await quorumComes(gathering, plan, missing, awaited.length);
+  else await quorumComes(gathering, missing, awaited.length);
   const there = new Map<number, Census>();
   for (const site of awaited) {
     if (!sites.isReady(site)) continue;
@@ -62,8 +61,7 @@ function comes(sites: StudySites, site: number): Promise<void> {
 }
 
 async function quorumComes(
-  { sites, clock, joinTimeoutMs, away }: Gathering,
-  plan: Plan,
+  { plan, sites, clock, joinTimeoutMs, away }: Gathering,
   missing: () => readonly number[],
   awaitedCount: number,
 ): Promise<void> {
@@ -86,7 +84,7 @@ async function quorumComes(
     if (now >= untilMs && hasQuorum) return;
     if (now >= untilMs)
       throw new TimeoutError(
-        `${awaitedCount - absent.length} sites are there within ${Math.round((now - since) / 1000)} s, and the study asks for ${quorumOf(plan)}: away are ${absent.map((site) => plan.sites[site]).join(', ')}. The study stops; what was trained so far is in the last commit`,
+        `${awaitedCount - absent.length} of ${awaitedCount} sites are there after ${Math.round((now - since) / 1000)} s, and the study asks for ${quorumOf(plan)}: ${absent.map((site) => plan.sites[site]).join(', ')} stay away. The study stops`,
       );
     await (untilMs === Number.POSITIVE_INFINITY ? sites.changes.next() : sites.changes.nextWithin(untilMs - now));
   }

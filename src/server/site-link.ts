@@ -221,8 +221,9 @@ export class ServerSiteLink {
   /** Takes it. */
   take(kind: MessageKind): Message | undefined {
     const oldest = this.peek(kind);
-    if (oldest) this.#inbox.shift();
-    if (oldest) this.#changes.tell();
+    if (!oldest) return undefined;
+    this.#inbox.shift();
+    this.#changes.tell();
     return oldest;
   }
 

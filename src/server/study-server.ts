@@ -84,7 +84,6 @@ export type ServerEvent =
     }
   | { readonly kind: 'enrolled'; readonly remote: string; readonly site: string }
   | { readonly kind: 'refused'; readonly remote: string; readonly reason: string; readonly code: string }
-  /** A site says that it takes no further part. */
   | {
       readonly kind: 'counts';
       readonly counts: Readonly<Record<string, SiteCounts>>;

@@ -96,7 +96,7 @@ export class StudySites {
     return this.links[site] as ServerSiteLink;
   }
 
-  /** What all censuses make together; undefined until every site has sent its own. */
+  /** What all censuses make together; undefined until it is settled who takes part. */
   get pooled(): Pooled | undefined {
     return this.#pooled;
   }
@@ -108,6 +108,11 @@ export class StudySites {
     this.#restarts.length = 0;
   }
 
+  /** The sites that have not withdrawn. */
+  get left(): readonly number[] {
+    return [...this.links.keys()].filter((site) => !this.#withdrawn(site));
+  }
+
   /** Whether a site takes part. */
   isMember(site: number): boolean {
     return this.#present[site] === true && !this.#withdrawn(site);
@@ -115,7 +120,7 @@ export class StudySites {
 
   /** The sites that do. */
   get members(): readonly number[] {
-    return [...this.links.keys()].filter((site) => this.isMember(site));
+    return this.left.filter((site) => this.isMember(site));
   }
 
   /** A site is there that does not take part, and has said what it has. */

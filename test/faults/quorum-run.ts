@@ -20,6 +20,7 @@ interface RunOptions {
   readonly paused?: boolean;
   readonly commitEveryMs?: number;
   readonly timeoutMs?: number;
+  readonly joinTimeoutMs?: number;
 }
 
 /** The study. */
@@ -50,6 +51,14 @@ export class Run {
     this.activations = createMemoryActivationStore(planned.plan.network.cutDims);
   }
 
+  /** A study with all its sites. */
+  static ofAll(planned: Planned, options?: RunOptions): Run {
+    const run = new Run(planned, options);
+    run.start();
+    for (const site of counts.keys()) run.join(site);
+    return run;
+  }
+
   start(): void {
     this.result = this.#serve();
     this.result.catch(() => undefined);
@@ -71,6 +80,7 @@ export class Run {
       logMembers: async (entry) => void this.members.push(entry),
       onEvent: (event) => this.#take(event),
       timeoutMs: this.#options.timeoutMs ?? 20_000,
+      joinTimeoutMs: this.#options.joinTimeoutMs,
       commitEveryMs: this.#options.commitEveryMs,
     });
     if (this.#options.paused === true) this.server.pause();
@@ -185,13 +195,13 @@ export class Run {
   }
 
   /** Who took part, stretch by stretch, as the log has it. */
-  get attendance(): readonly (readonly string[])[] {
+  get attendance(): readonly string[] {
     const stretches: MembersEntry[] = [];
     for (const entry of this.members) {
       while ((stretches.at(-1)?.step ?? -1) >= entry.step) stretches.pop();
       if (stretches.at(-1)?.sites.join() !== entry.sites.join()) stretches.push(entry);
     }
-    return stretches.map(({ sites }) => sites);
+    return stretches.map(({ sites }) => sites.join(''));
   }
 
   /** What server and sites have, and what a single process makes of the logs. */

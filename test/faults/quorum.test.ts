@@ -42,11 +42,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
   const planned = planStudy({ ...study, quorum, training: { epochs: 7, select: 'last', ...study.training } });
 
   test('goes on without a site that is lost, and with it again when it is back', async () => {
-    const run = new Run(planned);
-    run.start();
-    run.join(0);
-    run.join(1);
-    run.join(2);
+    const run = Run.ofAll(planned);
     await run.afterEpoch(1);
     await run.drop(2);
     await run.until((event) => event.kind === 'members' && event.away.includes('C'));
@@ -54,7 +50,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
     run.join(2);
     await run.until((event) => event.kind === 'members' && event.entering.includes('C'));
     await run.end();
-    expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AB', 'ABC']);
+    expect(run.attendance).toEqual(['ABC', 'AB', 'ABC']);
     expect(run.siteEvents[2]!.some(({ kind }) => kind === 'entered')).toBe(true);
     await expectReplay(run);
   });
@@ -67,7 +63,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
     await run.afterEpoch(1);
     run.join(1);
     await run.end();
-    expect(run.attendance.map((sites) => sites.join(''))).toEqual(['AC', 'ABC']);
+    expect(run.attendance).toEqual(['AC', 'ABC']);
     await expectReplay(run);
   });
 });
@@ -75,9 +71,7 @@ describe.each(Object.entries(studies))('%s', (_, study) => {
 test('within an epoch: who is lost is missed, and who is back takes part from the next commit on', async () => {
   const training = { epochs: 4, select: 'last', batch: 6 } as const;
   const planned = planStudy({ counts, quorum, choices: { segments: 'private' }, training });
-  const run = new Run(planned, { commitEveryMs: 0 });
-  run.start();
-  for (const site of counts.keys()) run.join(site);
+  const run = Run.ofAll(planned, { commitEveryMs: 0 });
   await run.afterStep(13);
   await run.drop(1);
   await run.until((event) => event.kind === 'members' && event.away.includes('B'));
@@ -85,18 +79,14 @@ test('within an epoch: who is lost is missed, and who is back takes part from th
   run.join(1);
   await run.until((event) => event.kind === 'members' && event.entering.includes('B'));
   await run.end();
-  expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AC', 'ABC']);
+  expect(run.attendance).toEqual(['ABC', 'AC', 'ABC']);
   expect(run.members.some(({ step }) => step % 10 !== 0)).toBe(true);
   await expectReplay(run);
 });
 
 test('a site that is silent is a straggler too', async () => {
   const planned = planStudy({ counts, quorum, training: { epochs: 3, select: 'last' } });
-  const run = new Run(planned);
-  run.start();
-  run.join(0);
-  run.join(1);
-  run.join(2);
+  const run = Run.ofAll(planned);
   await run.afterEpoch(0);
   run.mute(2);
   await run.until((event) => event.kind === 'members' && event.away.includes('C'));
@@ -109,23 +99,27 @@ test('a site that is silent is a straggler too', async () => {
 
 test('fewer than a quorum end the study, which names them', async () => {
   const planned = planStudy({ counts, quorum, training: { epochs: 50 } });
-  const run = new Run(planned, { timeoutMs: 1000 });
-  run.start();
-  for (const site of counts.keys()) run.join(site);
+  const run = Run.ofAll(planned, { timeoutMs: 1000 });
   await run.afterEpoch(1);
   await Promise.all([run.drop(1), run.drop(2)]);
   await expect(run.result).rejects.toThrow(/site [BC] is lost/);
 });
 
+test('fewer than a quorum that come do not begin it, and who stays away is named', async () => {
+  const planned = planStudy({ counts, quorum });
+  const run = new Run(planned, { joinTimeoutMs: 500 });
+  run.start();
+  run.join(1);
+  await expect(run.result).rejects.toThrow(
+    /^1 of 3 sites are there after 1 s, and the study asks for 2: A, C stay away/,
+  );
+});
+
 test('is paused at a commit, and goes on to the same bits', async () => {
   const planned = planStudy({ counts, training: { epochs: 5, select: 'last' } });
-  const undisturbed = new Run(planned);
-  undisturbed.start();
-  for (const site of counts.keys()) undisturbed.join(site);
+  const undisturbed = Run.ofAll(planned);
   const before = await undisturbed.end();
-  const run = new Run(planned);
-  run.start();
-  for (const site of counts.keys()) run.join(site);
+  const run = Run.ofAll(planned);
   await run.afterEpoch(1);
   run.server!.pause();
   const paused = await run.until((event) => event.kind === 'paused');
@@ -143,18 +137,14 @@ test('is paused at a commit, and goes on to the same bits', async () => {
 test('is stopped with the best model of the epochs that are complete', async () => {
   for (const commitEveryMs of [0, 60_000]) {
     const planned = planStudy({ counts, training: { epochs: 1000, batch: 6, select: 'best-val' } });
-    const run = new Run(planned, { commitEveryMs });
-    run.start();
-    for (const site of counts.keys()) run.join(site);
+    const run = Run.ofAll(planned, { commitEveryMs });
     await run.afterEpoch(2);
     run.server!.stopEarly();
     const { stoppedEarly, history, test: figures, trunk, segments } = await run.end();
     expect(stoppedEarly).toBe(true);
     expect(figures).not.toBeNull();
     const short = planStudy({ counts, training: { epochs: history.length, batch: 6, select: 'best-val' } });
-    const whole = new Run(short);
-    whole.start();
-    for (const site of counts.keys()) whole.join(site);
+    const whole = Run.ofAll(short);
     const same = await whole.end();
     expect({ trunk, segments, history, test: figures }).toEqual({
       trunk: same.trunk,
@@ -170,9 +160,7 @@ test('is stopped with the best model of the epochs that are complete', async () 
 describe('withdrawal', () => {
   test('takes a site out of the study, for good', async () => {
     const planned = planStudy({ counts, quorum, training: { epochs: 6, select: 'last' } });
-    const run = new Run(planned);
-    run.start();
-    for (const site of counts.keys()) run.join(site);
+    const run = Run.ofAll(planned);
     await run.afterEpoch(1);
     run.server!.withdraw(2);
     await expect(run.site(2)).rejects.toThrow(/site C has withdrawn/);
@@ -180,15 +168,13 @@ describe('withdrawal', () => {
     await expect(run.site(2)).rejects.toThrow(/site C has withdrawn/);
     const { test: figures } = await run.end([0, 1]);
     expect(Object.keys(figures!.sites)).toEqual(['A', 'B']);
-    expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AB']);
+    expect(run.attendance).toEqual(['ABC', 'AB']);
     await expectReplay(run);
   });
 
   test('ends a study that needs all its sites', async () => {
     const planned = planStudy({ counts, training: { epochs: 50 } });
-    const run = new Run(planned);
-    run.start();
-    for (const site of counts.keys()) run.join(site);
+    const run = Run.ofAll(planned);
     await run.afterEpoch(0);
     run.server!.withdraw(0);
     await expect(run.result).rejects.toMatchObject({ code: 'too-few-sites' });
@@ -201,17 +187,16 @@ describe('withdrawal', () => {
       choices: { when: 'detached', order: 'none' },
       training: { epochs: 60 },
     });
-    const run = new Run(planned);
-    run.start();
-    for (const site of counts.keys()) run.join(site);
+    const run = Run.ofAll(planned);
     await run.afterEpoch(2);
     expect(run.activations.sections().map(({ site }) => site)).toContain('B');
     run.server!.withdraw(1);
     await run.end([0, 2]);
     expect(run.activations.sections().map(({ site }) => site)).not.toContain('B');
-    const used = run.events.flatMap((event) => (event.kind === 'step' ? [event.report.records] : []));
-    expect(used.at(0)).toBeGreaterThan(0);
-    expect(run.attendance.map((sites) => sites.join(''))).toEqual(['ABC', 'AC']);
+    const recordsOf = (epoch: number) =>
+      run.steps.filter((step) => step.epoch === epoch).reduce((sum, { records }) => sum + records, 0);
+    expect([recordsOf(0), recordsOf(59)]).toEqual([60, 40]);
+    expect(run.attendance).toEqual(['ABC', 'AC']);
   });
 
   test('before a pause is over', async () => {
@@ -224,7 +209,7 @@ describe('withdrawal', () => {
     await expect(run.site(1)).rejects.toThrow(/site B has withdrawn/);
     run.server!.resume();
     await run.end([0, 2]);
-    expect(run.attendance.map((sites) => sites.join(''))).toEqual(['AC']);
+    expect(run.attendance).toEqual(['AC']);
   });
 });
 
