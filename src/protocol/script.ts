@@ -94,9 +94,10 @@ export function evaluationRows(plan: Pick<Plan, 'network'>): number {
 /** Messages of activations without a reply before the sender waits for `acknowledge`. */
 export const CHUNKS_UNACKNOWLEDGED = 8;
 
-/** Whether a site that enters is given the segment by the server: where there is one for all. With `private` it goes on with its own. */
+/** Whether a site that enters is given the segment by the server: where there is one for all that learns. With `private` it goes on with its own. */
 export function isGivenSegment({ choices }: Pick<Plan, 'choices'>, { startStep, entering }: Standing, site: number) {
-  return startStep > 0 && entering[site] === true && serverKnowsSegment(choices);
+  const isFrozen = choices.when === 'detached';
+  return startStep > 0 && entering[site] === true && serverKnowsSegment(choices) && !isFrozen;
 }
 
 /** Whether the server can know the sites' segment at the end without being sent it. */

@@ -9,7 +9,7 @@ import {
   scheduleOf,
   type SiteCounts,
 } from '../protocol/index.ts';
-import { gather, stepsOfEpoch, tooFewLeft } from './census.ts';
+import { assemble, gather, stepsOfEpoch, tooFewLeft } from './census.ts';
 import type { ServerCommit } from './commits.ts';
 import type { CourseOptions } from './course.ts';
 import { atCommit, atStart, type Beginning, detachedAt, scheduleAt } from './standing.ts';
@@ -57,7 +57,7 @@ async function beginLive(options: BeginOptions): Promise<Begun> {
   return begun;
 }
 
-/** What the sites have is known already where the server has a commit: then no site has to be there. */
+/** What the sites have is known already where the server has a commit: then none has to be there but those that have not uploaded everything. */
 async function beginDetached(options: BeginOptions, uploads: Uploads): Promise<Begun> {
   const { plan, sites, commits, orders, onStart } = options;
   const start = await commits?.newest(
@@ -66,15 +66,19 @@ async function beginDetached(options: BeginOptions, uploads: Uploads): Promise<B
   );
   onStart(start);
   const isStopping = orders.isStopping();
-  if (start) {
-    const begun = await settle(options, detachedAt(plan, start, orders.withdrawn, isStopping), start);
-    for (const site of sites.members) uploads.takeAgain(site, begun.pooled);
-    return begun;
+  if (!start) {
+    // What there may be was made by what another beginning pooled.
+    await uploads.clear();
+    return settle(options, atStart(plan, await gather(options), isStopping), undefined);
   }
-  const there = await gather(options);
-  const begun = await settle(options, atStart(plan, there, isStopping), undefined);
-  await Promise.all(sites.members.map((site) => uploads.tell(site, begun.pooled)));
-  return begun;
+  const isThere = (site: number) => uploads.isComplete(site) || sites.isReady(site);
+  await assemble(
+    options,
+    sites.left.filter((site) => start.present[site] === true),
+    isThere,
+  );
+  const uploaded = { counts: (site: number) => uploads.counts(site), isThere, withdrawn: orders.withdrawn };
+  return settle(options, detachedAt(plan, start, uploaded, isStopping), start);
 }
 
 /** From here on it is settled who takes part, and logged before anything is computed. */
@@ -85,14 +89,14 @@ async function settle(
 ): Promise<Begun> {
   const { startStep: step, epochs, present, entering } = standing;
   sites.settle(pooled, present);
-  uploads?.settle(standing);
+  uploads?.settle(pooled, standing);
   const schedule = scheduleOf(plan, pooled.counts, standing);
   const epoch = uploads ? (start?.history.length ?? 0) : schedule.placeOf(step).epoch;
   const { members } = sites;
   // A quorum is for training; what is trained is evaluated with those that are there.
   if (members.length < (epoch < epochs ? quorumOf(plan) : 1)) throw tooFewLeft(plan, members.length);
   const named = (isIn: readonly boolean[], wanted = true) => plan.sites.filter((_, site) => isIn[site] === wanted);
-  const entry = { step, epoch, epochs, sites: named(present), entering: named(entering) };
+  const entry = { step, epoch, epochs, pooled: !start, sites: named(present), entering: named(entering) };
   if (plan.quorum !== undefined || epochs < plan.training.epochs) await logMembers?.(entry);
   if (members.length < plan.sites.length || entry.entering.length > 0)
     onEvent?.({ kind: 'members', ...entry, away: named(present, false) });

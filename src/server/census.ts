@@ -13,6 +13,7 @@ import {
   readCensus,
   requireRecords,
   type Schedule,
+  type SiteCounts,
   stepCount,
 } from '../protocol/index.ts';
 import { tensor } from '../tensor/index.ts';
@@ -37,10 +38,7 @@ export async function gather(gathering: Gathering): Promise<ReadonlyMap<number, 
   const { plan, sites } = gathering;
   const awaited = sites.left;
   if (awaited.length < quorumOf(plan)) throw tooFewLeft(plan, awaited.length);
-  const missing = (): number[] => awaited.filter((site) => !sites.isReady(site));
-  if (plan.quorum === undefined)
-    for (let [site] = missing(); site !== undefined; [site] = missing()) await comes(sites, site);
-  else await quorumComes(gathering, missing, awaited.length);
+  await assemble(gathering, awaited, (site) => sites.isReady(site));
   const there = new Map<number, Census>();
   for (const site of awaited) {
     if (!sites.isReady(site)) continue;
@@ -49,6 +47,19 @@ export async function gather(gathering: Gathering): Promise<ReadonlyMap<number, 
     there.set(site, census);
   }
   return there;
+}
+
+/** Waits until all that are awaited are there, or a quorum of them is and the others have had their time. Throws TimeoutError when too few come. */
+export async function assemble(
+  gathering: Gathering,
+  awaited: readonly number[],
+  isThere: (site: number) => boolean,
+): Promise<void> {
+  const { plan, sites } = gathering;
+  const missing = (): number[] => awaited.filter((site) => !isThere(site));
+  if (plan.quorum === undefined)
+    for (let [site] = missing(); site !== undefined; [site] = missing()) await comes(sites, site);
+  else await quorumComes(gathering, missing, awaited.length);
 }
 
 /** Resolves when a site has been there and has sent its census. */
@@ -130,9 +141,29 @@ export function pooledOf(tensors: Pooled['tensors'], plan: Plan): Pooled {
   return { counts: siteCounts, classes: Array.from(classes.subarray(0, classes.length / 3)), moments, tensors };
 }
 
+/** The same with other counts. Throws ProtocolError when they are too many. */
+export function withCounts(plan: Plan, { tensors }: Pooled, counts: readonly SiteCounts[]): Pooled {
+  const numbers = counts.flatMap(({ train, val, test }) => [train, val, test]);
+  return pooledOf({ ...tensors, counts: tensor('int32', [counts.length, 3], Int32Array.from(numbers)) }, plan);
+}
+
 /** Server steps of an epoch; with `detached` those on the pool of all passes of the sites that take part. */
 export function stepsOfEpoch(plan: Plan, schedule: Schedule): number {
   if (plan.choices.when !== 'detached') return schedule.serverSteps;
   const records = schedule.memberCounts.reduce((sum, count) => sum + count, 0);
   return stepCount(records * (plan.training.augmentPasses + 1), plan.training.batch);
+}
+
+/** Throws DataError when a site's records are not as many as when it was counted. */
+export function requireSame(plan: Plan, site: number, found: SiteCounts, before: SiteCounts | undefined): void {
+  if (before?.train === 0) return; // It does not take part yet.
+  if (found.train === before?.train && found.val === before.val && found.test === before.test) return;
+  throw otherRecords(`site ${plan.sites[site] ?? ''}`);
+}
+
+export function otherRecords(who: string): DataError {
+  return new DataError(
+    'bad-data',
+    `the records of ${who} are not those with which this study began: a study goes on with the same records only`,
+  );
 }

@@ -88,10 +88,18 @@ export class Course {
       joinTimeoutMs,
       silenceTimeoutMs,
       hasCommit: () => this.#committed !== undefined,
+      hasUploaded: (site) => this.#uploads?.isComplete(site) ?? false,
       withdrawn: orders.withdrawn,
       onState: (site, state, detail, code) => onEvent?.({ kind: 'site', site, state, detail, code }),
     });
-    if (activations && plan.choices.when === 'detached') this.#uploads = new Uploads(plan, this.sites, activations);
+    if (activations && plan.choices.when === 'detached')
+      this.#uploads = new Uploads({
+        plan,
+        sites: this.sites,
+        store: activations,
+        onUploaded: (site) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' }),
+        onRefused: (site, why) => this.#warn(`site ${plan.sites[site] ?? ''} takes no part: ${why}`),
+      });
     this.#loss = new TrainingLoss(plan.sites.length, plan.choices.trunk === 'averaged');
   }
 
@@ -118,20 +126,18 @@ export class Course {
   }
 
   /**
-   * A site process that was started again. Before all have sent their census, or where it does not take part, it is as any, and in
-   * `detached` it goes on with its upload, or if that is done waits for the end with the others. Else gives false: the study has to go
+   * A site process that was started again. Before all have sent their census, or where it does not take part, it is as any, and so it is in
+   * `detached`: it goes on with its upload, or if that is done waits for the end with the others. Else gives false: the study has to go
    * back to a commit for it. Throws ProtocolError when it cannot, because others have left.
    */
   restart(site: number): boolean {
     const { pooled } = this.sites;
-    const isMember = this.sites.isMember(site);
-    if (pooled && isMember && !this.#uploads) {
+    if (pooled && this.sites.isMember(site) && !this.#uploads) {
       if (this.isOver)
         throw new ProtocolError('study-stopped', 'the study is over, and other sites have left: it cannot go back');
       return false;
     }
     this.sites.startOver(site);
-    if (pooled && isMember) this.#uploads?.takeAgain(site, pooled);
     return true;
   }
 
@@ -147,6 +153,7 @@ export class Course {
     } catch (error) {
       this.stop(error, error instanceof GoingBack ? 'anew' : 'never');
       await this.#training?.quiet;
+      await this.#uploads?.quiet();
       throw error;
     }
   }
@@ -176,8 +183,7 @@ export class Course {
     });
     await this.#restore(training, epochs, network, start);
     await this.#giveSegment(training, epochs, begun);
-    const pool = await this.#upload(begun);
-    if (pool && !start) await commit(false);
+    const pool = await this.#upload(begun, commit);
     await this.#train(training, epochs, pool, begun);
     const { selected, history } = epochs;
     await network.trunk.setState(scope, selected.trunk);
@@ -274,11 +280,17 @@ export class Course {
   }
 
   /** `detached`: the pool of all sites' activations, once they are uploaded; else undefined. */
-  async #upload({ pooled, start }: Begun): Promise<Pool | undefined> {
-    const { plan, onEvent } = this.#options;
+  async #upload(
+    { pooled, standing, start }: Begun,
+    commit: (isEpochEnd: boolean) => Promise<void>,
+  ): Promise<Pool | undefined> {
+    const { plan } = this.#options;
     if (!this.#uploads || !this.#store) return undefined;
-    const told = (site: number) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' });
-    if (!start) await this.#uploads.takeAll(pooled, told);
+    const isFirst = standing.startStep === 0;
+    // By what is pooled the activations are made: it is kept before any of them is. Who was gone on without is late from here on.
+    if (isFirst && start?.present.join() !== standing.present.join()) await commit(false);
+    const isNew = await this.#uploads.takeAll(!start);
+    if (isFirst && isNew) await commit(true);
     return trainingPool(plan, pooled.counts, this.sites.members, this.#store);
   }
 
@@ -336,11 +348,13 @@ export class Course {
     onEvent?.({ kind: 'commit', step: steps });
     if (history.length >= standing.epochs) return;
     if (orders.isPausing()) throw new GoingBack('the study was paused');
-    // One whose records are not counted yet changes the steps of the epochs: it enters between two.
-    const enters = (site: number) => about.isEpochEnd || (schedule.counts[site] as number) > 0;
-    const [site] = this.#uploads
-      ? []
-      : [...plan.sites.keys()].filter((one) => this.sites.isAtTheDoor(one) && enters(one));
+    // One whose records are not counted yet, or not in the pool, changes the steps of the epochs: it enters between two.
+    const { sites } = this;
+    const uploads = this.#uploads;
+    const enters = uploads
+      ? (one: number) => about.isEpochEnd && !sites.isMember(one) && uploads.isComplete(one)
+      : (one: number) => sites.isAtTheDoor(one) && (about.isEpochEnd || (schedule.counts[one] as number) > 0);
+    const site = sites.left.find(enters);
     if (site !== undefined) throw new GoingBack(`site ${plan.sites[site] ?? ''} enters`);
   }
 

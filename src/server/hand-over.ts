@@ -60,6 +60,6 @@ async function whileThere(
       if (sites.link(site).isNear) await work(site);
     });
   } catch (error) {
-    if (!(error instanceof TimeoutError)) throw error;
+    if (!(error instanceof TimeoutError || uploads.isRefused(site))) throw error;
   }
 }

@@ -51,6 +51,8 @@ export interface SiteLinkOptions {
   readonly joinTimeoutMs: number | undefined;
   /** How long the study waits for a site that is connected, has all that it needs, and says nothing. */
   readonly silenceTimeoutMs: number;
+  /** Whether the study stands still for the site's messages: of others each is taken whenever it comes. */
+  readonly isAwaited: () => boolean;
   /** How long the study waits for the site, lost or silent, before it goes on without it; undefined while it cannot. */
   readonly stragglerMs: () => number | undefined;
   /** Makes the error that tells the study to. */
@@ -361,12 +363,12 @@ export class ServerSiteLink {
     }
   }
 
-  /** Waits, and counts the time. */
+  /** Waits, and counts the time in which the study does. */
   async #timed(ready: () => boolean, what: string, mayLeave: boolean): Promise<void> {
     const { clock } = this.#options;
     const since = clock.nowMs();
     await this.#until(ready, what, mayLeave);
-    this.waitedMs += clock.nowMs() - since;
+    if (this.#options.isAwaited()) this.waitedMs += clock.nowMs() - since;
   }
 
   async #until(ready: () => boolean, what: string, mayLeave = false): Promise<void> {
@@ -378,6 +380,10 @@ export class ServerSiteLink {
       this.#checkRestarts(restarts);
       if (ready()) return;
       signal.throwIfAborted();
+      if (!this.#options.isAwaited()) {
+        await this.#changes.next();
+        continue;
+      }
       const connection = this.#connection;
       const stragglerMs = mayLeave ? undefined : this.#options.stragglerMs();
       if (stragglerMs !== undefined) {

@@ -1,6 +1,5 @@
 // Where a study goes on, and with whom (SEMANTICS.md, "Everything random" to "The law"): from its commit and from the sites that are there.
 
-import { DataError } from '../base/index.ts';
 import {
   type Census,
   type Plan,
@@ -9,8 +8,8 @@ import {
   type SiteCounts,
   type Standing,
 } from '../protocol/index.ts';
-import { bytesOf, tensor } from '../tensor/index.ts';
-import { pooledOf, together } from './census.ts';
+import { bytesOf } from '../tensor/index.ts';
+import { otherRecords, requireSame, stepsOfEpoch, together, withCounts } from './census.ts';
 import { pooledIn } from './commit-tensors.ts';
 import type { ServerCommit } from './commits.ts';
 import type { Pooled } from './study-sites.ts';
@@ -74,23 +73,45 @@ export function atCommit(plan: Plan, commit: ServerCommit, there: There, isStopp
   };
 }
 
-/** `detached`, from a commit: no site has to be there, and what one uploaded that has withdrawn since is not in the pool any more. */
+/** What `detached` goes on with. */
+interface Uploaded {
+  /** The records of a site that has uploaded everything; undefined for another. */
+  readonly counts: (site: number) => SiteCounts | undefined;
+  /** Whether a site that has not is about to. */
+  readonly isThere: (site: number) => boolean;
+  readonly withdrawn: (site: number) => boolean;
+}
+
+/**
+ * `detached`, from a commit: the pool is of the sites of which it was, without those that withdrew and those that stay away with their
+ * uploads unfinished. Between two epochs the sites enter that have uploaded everything since.
+ */
 export function detachedAt(
   plan: Plan,
   commit: ServerCommit,
-  withdrawn: (site: number) => boolean,
+  { counts: uploaded, isThere, withdrawn }: Uploaded,
   isStopping: boolean,
 ): Beginning {
-  const present = commit.present.map((was, site) => was && !withdrawn(site));
-  const isSmaller = present.some((is, site) => is !== commit.present[site]);
+  const epochs = epochsOf(plan, commit, isStopping);
+  const { steps, history, base } = commit;
+  const before = pooledIn(commit, plan);
+  const stepsPerEpoch = stepsOfEpoch(plan, scheduleAt(plan, commit));
+  const isBetween = steps === base.steps + (history.length - base.epoch) * stepsPerEpoch;
+  const mayEnter = isBetween && history.length < epochs;
+  const present = commit.present.map(
+    (was, site) => !withdrawn(site) && (uploaded(site) ? was || mayEnter : was && isThere(site)),
+  );
+  const entering = present.map((is, site) => is && commit.present[site] !== true);
+  const counts = before.counts.map((counted, site) => (entering[site] ? (uploaded(site) as SiteCounts) : counted));
+  const isOther = present.some((is, site) => is !== commit.present[site]);
   return {
-    pooled: pooledIn(commit, plan),
+    pooled: entering.includes(true) ? withCounts(plan, before, counts) : before,
     standing: {
-      startStep: commit.steps,
-      epochs: epochsOf(plan, commit, isStopping),
-      base: isSmaller ? { epoch: commit.history.length, steps: commit.steps } : commit.base,
+      startStep: steps,
+      epochs,
+      base: isOther ? { epoch: history.length, steps } : base,
       present,
-      entering: plan.sites.map(() => false),
+      entering,
     },
   };
 }
@@ -100,28 +121,10 @@ function epochsOf(plan: Plan, { history }: ServerCommit, isStopping: boolean): n
   return isStopping ? Math.max(1, history.length) : plan.training.epochs;
 }
 
-function withCounts(plan: Plan, { tensors }: Pooled, counts: readonly SiteCounts[]): Pooled {
-  const numbers = counts.flatMap(({ train, val, test }) => [train, val, test]);
-  return pooledOf({ ...tensors, counts: tensor('int32', [counts.length, 3], Int32Array.from(numbers)) }, plan);
-}
-
-function requireSame(plan: Plan, site: number, found: SiteCounts, before: SiteCounts | undefined): void {
-  if (before?.train === 0) return; // It does not take part yet.
-  if (found.train === before?.train && found.val === before.val && found.test === before.test) return;
-  throw otherRecords(`site ${plan.sites[site] ?? ''}`);
-}
-
 function requireSameSums({ tensors: found }: Pooled, { tensors: before }: Pooled): void {
   const same = (['classes', 'sums'] as const).every((name) => {
     const [now, then] = [bytesOf(found[name]), bytesOf(before[name])];
     return now.every((byte, index) => byte === then[index]);
   });
   if (!same) throw otherRecords('the sites');
-}
-
-function otherRecords(who: string): DataError {
-  return new DataError(
-    'bad-data',
-    `the records of ${who} are not those with which this study began: a study goes on with the same records only`,
-  );
 }

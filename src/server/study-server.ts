@@ -67,6 +67,8 @@ export interface MembersEntry {
   /** The epoch that is to be trained next, and after how many the study ends. */
   readonly epoch: number;
   readonly epochs: number;
+  /** Whether the study begins at its start: standardisation and class weights are these sites', and stay so. */
+  readonly pooled: boolean;
   /** The sites that take part, and those among them that do so anew. */
   readonly sites: readonly string[];
   readonly entering: readonly string[];
@@ -190,10 +192,11 @@ export class StudyServer {
    * are left.
    */
   withdraw(site: number): void {
-    const { plan, onEvent } = this.#options;
+    const { plan, activations, onEvent } = this.#options;
     const name = plan.sites[site];
     if (name === undefined || this.#withdrawn.has(site)) return;
-    const tookPart = this.#course?.sites.isMember(site) ?? true;
+    const isPooled = activations?.sections().some((section) => section.site === name) ?? false;
+    const tookPart = isPooled || (this.#course?.sites.isMember(site) ?? true);
     this.#withdrawn.add(site);
     onEvent?.({ kind: 'withdrawn', site: name });
     if (tookPart) this.#goBack(`site ${name} has withdrawn`);

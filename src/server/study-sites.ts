@@ -47,6 +47,8 @@ export interface StudySitesOptions {
   readonly joinTimeoutMs: number | undefined;
   readonly silenceTimeoutMs: number;
   readonly hasCommit: () => boolean;
+  /** Whether the study has all that it needs of the site before its end. */
+  readonly hasUploaded: (site: number) => boolean;
   /** Whether the site is one of the study's no longer. */
   readonly withdrawn: (site: number) => boolean;
   readonly onState: (site: string, ...what: Parameters<SiteLinkOptions['onState']>) => void;
@@ -64,10 +66,12 @@ export class StudySites {
   /** By site: whether it takes part; until that is known all do. */
   #present: readonly boolean[];
   readonly #withdrawn: (site: number) => boolean;
+  readonly #hasUploaded: (site: number) => boolean;
 
-  constructor({ plan, onState, withdrawn, ...options }: StudySitesOptions) {
+  constructor({ plan, onState, withdrawn, hasUploaded, ...options }: StudySitesOptions) {
     this.#plan = plan;
     this.#withdrawn = withdrawn;
+    this.#hasUploaded = hasUploaded;
     this.changes = new Changes(options.clock);
     this.#present = plan.sites.map(() => true);
     this.#facts = plan.sites.map(() => unknownFacts(plan));
@@ -80,6 +84,7 @@ export class StudySites {
           planHash: hash,
           inboxMost: messagesAhead(plan),
           inspect: (message) => this.#inspect(index, message),
+          isAwaited: () => this.isMember(index),
           stragglerMs: () => (this.#canDoWithout(index) ? plan.stragglerTimeoutMs : undefined),
           straggles: (what) => new GoingBack(`site ${site} is away or silent: no ${what} for so long`, index),
           onChange: () => this.changes.tell(),
@@ -108,6 +113,11 @@ export class StudySites {
     this.#restarts.length = 0;
   }
 
+  /** A site that does not take part yet has been counted too. */
+  recount(pooled: Pooled): void {
+    this.#pooled = pooled;
+  }
+
   /** The sites that have not withdrawn. */
   get left(): readonly number[] {
     return [...this.links.keys()].filter((site) => !this.#withdrawn(site));
@@ -133,10 +143,11 @@ export class StudySites {
     return this.link(site).connected && this.link(site).peek('census') !== undefined;
   }
 
-  /** Whether those that are there are a quorum without this site. */
+  /** Whether those that are there, or are not needed there any more, are a quorum without this site. */
   #canDoWithout(site: number): boolean {
-    if (this.#plan.quorum === undefined || !this.isMember(site)) return false;
-    return this.members.filter((other) => other !== site && this.link(other).connected).length >= this.#plan.quorum;
+    if (this.#plan.quorum === undefined || !this.isMember(site) || this.#hasUploaded(site)) return false;
+    const others = this.members.filter((other) => other !== site);
+    return others.filter((other) => this.link(other).connected || this.#hasUploaded(other)).length >= this.#plan.quorum;
   }
 
   /** Tells a site what all censuses make together, how many chunks of its upload the server holds, and where the study stands. */
@@ -179,6 +190,10 @@ export class StudySites {
     for (const link of this.links) link.stop(reason, new ProtocolError('study-stopped', words), mayReturn);
     this.#stopped ??= { reason };
     this.changes.close();
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
   }
 
   /** Throws the reason if the sites were stopped. */

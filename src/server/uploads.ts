@@ -1,83 +1,169 @@
 // `detached`: each site runs its frozen segment once and uploads the activations, which the server keeps in its store. A site process
 // that starts over goes on after the chunks that the store holds.
 
+import { messageOf, ProtocolError, SeptumError } from '../base/index.ts';
 import {
   CHUNKS_UNACKNOWLEDGED,
   evaluationRows,
   type Plan,
+  readCensus,
+  requireRecords,
   type SiteCounts,
   type Standing,
   wholeStanding,
 } from '../protocol/index.ts';
 import type { ActivationStore, SectionKey } from '../store/index.ts';
 import type { Tensor } from '../tensor/index.ts';
+import { requireSame, withCounts } from './census.ts';
 import type { ServerSiteLink } from './site-link.ts';
 import type { Pooled, StudySites } from './study-sites.ts';
 
+export interface UploadsOptions {
+  readonly plan: Plan;
+  readonly sites: StudySites;
+  readonly store: ActivationStore;
+  /** Told when a site has uploaded everything, if it had not before. */
+  readonly onUploaded: (site: number) => void;
+  /** Told why a site that nobody waits for is refused. */
+  readonly onRefused: (site: number, why: string) => void;
+}
+
 export class Uploads {
-  readonly #plan: Plan;
-  readonly #sites: StudySites;
-  readonly #store: ActivationStore;
+  readonly #options: UploadsOptions;
   /** Uploads that are going on, by site. */
   readonly #underWay = new Map<number, Promise<void>>();
-  #standing: Standing;
+  /** By site: how often it had started over when the upload of that session ended. */
+  readonly #ended = new Map<number, number>();
+  readonly #refused = new Set<number>();
+  /** Who takes part, and what was pooled of whom. */
+  #settled: { readonly pooled: Pooled; readonly standing: Standing } | undefined;
 
-  constructor(plan: Plan, sites: StudySites, store: ActivationStore) {
-    this.#plan = plan;
-    this.#sites = sites;
-    this.#store = store;
-    this.#standing = wholeStanding(plan);
+  constructor(options: UploadsOptions) {
+    this.#options = options;
   }
 
   /** Fixes who takes part. */
-  settle(standing: Standing): void {
-    this.#standing = standing;
+  settle(pooled: Pooled, standing: Standing): void {
+    this.#settled = { pooled, standing };
   }
 
-  /** Tells a site what all have, and where its upload goes on; where the server stands is nothing to it. */
-  tell(site: number, pooled: Pooled): Promise<void> {
-    const { present, epochs } = this.#standing;
-    const standing = { ...wholeStanding(this.#plan), present, epochs };
-    const held = chunksHeld(this.#plan, site, pooled.counts[site] as SiteCounts, this.#store);
-    return this.#sites.tellPooled(site, pooled, held, standing);
+  /** Deletes everything. */
+  async clear(): Promise<void> {
+    const { plan, store } = this.#options;
+    for (const site of plan.sites) await store.remove(site);
   }
 
-  /** Takes the uploads of all sites that take part to their end. */
-  async takeAll(pooled: Pooled, onUploaded: (site: number) => void): Promise<void> {
-    await Promise.all(
-      this.#sites.members.map(async (site) => {
-        await (this.#underWay.get(site) ?? this.#start(site, pooled, true));
-        onUploaded(site);
-      }),
-    );
+  /** Whether a site has uploaded everything. */
+  isComplete(site: number): boolean {
+    return this.#options.store.isSealed(this.#name(site));
   }
 
-  /** Takes up the upload of a site whose census was not taken, or that has started over since, unless that is going on. */
-  takeAgain(site: number, pooled: Pooled): void {
-    // Whoever waits for this upload sees its failure, if somebody does.
-    if (!this.#underWay.has(site)) this.#start(site, pooled, false).catch(() => undefined);
+  /** The records of a site that has uploaded everything. */
+  counts(site: number): SiteCounts | undefined {
+    if (!this.isComplete(site)) return undefined;
+    const records = (part: SectionKey['part']) =>
+      this.#options.store.section({ site: this.#name(site), part, pass: 0 }).rowCount;
+    return { train: records('train'), val: records('val'), test: records('test') };
   }
 
-  /** Resolves when no upload of this site is going on. */
+  /**
+   * Takes the uploads of all sites that take part to their end; from its call on also those of sites that come late, or again, of which
+   * nobody waits for any. `areCounted` says that the censuses are taken. Gives whether there was anything to wait for.
+   */
+  async takeAll(areCounted: boolean): Promise<boolean> {
+    const missing = this.#options.sites.members.filter((site) => !this.isComplete(site));
+    const uploads = missing.map((site) => this.#start(site, areCounted));
+    void this.#takeOthers();
+    await Promise.all(uploads);
+    return missing.length > 0;
+  }
+
+  /** Resolves when a site that is there is at the end of its upload. */
   async awaitUpload(site: number): Promise<void> {
-    await this.#underWay.get(site);
+    if (this.#ended.get(site) === this.#options.sites.restarts(site)) return;
+    await (this.#underWay.get(site) ?? this.#start(site, false));
   }
 
-  #start(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
-    const upload = this.#take(site, pooled, isCounted).finally(() => this.#underWay.delete(site));
+  /** Whether nothing more is heard from the site. */
+  isRefused(site: number): boolean {
+    return this.#refused.has(site);
+  }
+
+  /** Resolves when nothing is written any more, once the sites are stopped. */
+  async quiet(): Promise<void> {
+    await Promise.allSettled(this.#underWay.values());
+  }
+
+  /** Takes uploads as sites come. What goes wrong with one costs that site its part, and nobody else anything. */
+  async #takeOthers(): Promise<void> {
+    const { sites } = this.#options;
+    while (!sites.isStopped) {
+      for (const site of sites.left)
+        if (sites.isReady(site) && !this.#underWay.has(site))
+          this.#start(site, false).catch((error: unknown) => this.#refuse(site, error));
+      await sites.changes.next();
+    }
+  }
+
+  #refuse(site: number, error: unknown): void {
+    const { sites, onRefused } = this.#options;
+    if (sites.isStopped) return;
+    this.#refused.add(site);
+    const words = error instanceof SeptumError ? error.message : 'its upload failed at the server';
+    sites.link(site).stop(error, new ProtocolError('study-stopped', words), 'never');
+    onRefused(site, messageOf(error));
+  }
+
+  #start(site: number, isCounted: boolean): Promise<void> {
+    const upload = this.#take(site, isCounted).finally(() => this.#underWay.delete(site));
     this.#underWay.set(site, upload);
     return upload;
   }
 
-  #take(site: number, pooled: Pooled, isCounted: boolean): Promise<void> {
-    const link = this.#sites.link(site);
-    return this.#sites.redoing(site, async (restarts) => {
+  #take(site: number, isCounted: boolean): Promise<void> {
+    const { plan, sites, store, onUploaded } = this.#options;
+    const link = sites.link(site);
+    return sites.redoing(site, async (restarts) => {
       if (!isCounted || restarts > 0) {
-        await link.receive('census');
-        await this.tell(site, pooled);
+        const { message } = await link.receive('census');
+        await this.#count(site, readCensus(message).counts);
       }
-      await receiveUpload(this.#plan, link, site, pooled.counts[site] as SiteCounts, this.#store);
+      const counts = await this.#tell(site);
+      const wasComplete = this.isComplete(site);
+      await receiveUpload(plan, link, site, counts, store);
+      this.#ended.set(site, restarts);
+      if (!wasComplete) onUploaded(site);
     });
+  }
+
+  /**
+   * Counts a site's records, if they are not yet. Standardisation and class weights stay as they are. Throws DataError when they are too
+   * few, or others than when it was counted.
+   */
+  async #count(site: number, counts: SiteCounts): Promise<void> {
+    const { plan, sites, store } = this.#options;
+    const before = this.#settled?.pooled.counts[site];
+    requireRecords(plan, site, counts.train);
+    requireSame(plan, site, counts, before);
+    // What an earlier process began to upload of other records is of no use.
+    if (!sites.isMember(site) && !isBegun(plan, site, counts, store)) await store.remove(this.#name(site));
+    const { pooled } = sites;
+    if (before?.train === 0 && pooled) sites.recount(withCounts(plan, pooled, pooled.counts.with(site, counts)));
+  }
+
+  /** Tells a site what all have, and where its upload goes on; where the server stands is nothing to it. Gives its own counts. */
+  async #tell(site: number): Promise<SiteCounts> {
+    const { plan, sites, store } = this.#options;
+    const { present, epochs } = this.#settled?.standing ?? wholeStanding(plan);
+    const pooled = sites.pooled as Pooled;
+    const counts = pooled.counts[site] as SiteCounts;
+    const standing = { ...wholeStanding(plan), present: present.with(site, true), epochs };
+    await sites.tellPooled(site, pooled, chunksHeld(plan, site, counts, store), standing);
+    return counts;
+  }
+
+  #name(site: number): string {
+    return this.#options.plan.sites[site] ?? '';
   }
 }
 
@@ -109,6 +195,17 @@ function chunksHeld(plan: Plan, site: number, counts: SiteCounts, store: Activat
     if (chunkCount < Math.ceil(records / rows)) break;
   }
   return held;
+}
+
+/** Whether what the store holds of a site can be the upload of so many records, or its beginning. */
+function isBegun(plan: Plan, site: number, counts: SiteCounts, store: ActivationStore): boolean {
+  const rows = evaluationRows(plan);
+  const isSealed = store.isSealed(plan.sites[site] ?? '');
+  return uploadSections(plan, site, counts).every(({ key, records }) => {
+    const { chunkCount, rowCount } = store.section(key);
+    const most = Math.min(records, chunkCount * rows);
+    return rowCount === (isSealed ? records : most) && chunkCount <= Math.ceil(records / rows);
+  });
 }
 
 /** Takes a site's upload to its end. Each chunk is acknowledged only when the store has it on disk. */

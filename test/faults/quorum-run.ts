@@ -1,12 +1,14 @@
-// A study of three sites in this process, of which sites can be lost, muted and started again, and whose logs are replayed.
+// A study of three sites in this process, of which sites and server can be lost and started again, and whose logs are replayed.
 
 import { expect } from 'vitest';
+import type { OpenedData } from '../../src/data/index.ts';
 import { openEngine } from '../../src/engine/node/index.ts';
 import { partsAtSite, stateTensors } from '../../src/protocol/index.ts';
 import { type MembersEntry, type ServerEvent, StudyServer } from '../../src/server/index.ts';
 import { SiteAgent, type SiteEvent, type SiteResult } from '../../src/site/index.ts';
 import { createMemoryActivationStore, createMemoryCommitStore } from '../../src/store/index.ts';
 import type { Tensor } from '../../src/tensor/index.ts';
+import { TransportError } from '../../src/base/index.ts';
 import { type Connection, createMemoryListener } from '../../src/transport/index.ts';
 import { type OrderEntry, secretSeedOf } from '../harness/study.ts';
 import { trainReference } from '../reference/index.ts';
@@ -15,7 +17,7 @@ import { hastyClock, type Planned } from './party.ts';
 /** Training records of the sites A, B and C. */
 export const counts = [30, 20, 10];
 
-interface RunOptions {
+export interface RunOptions {
   /** From its start. */
   readonly paused?: boolean;
   readonly commitEveryMs?: number;
@@ -27,15 +29,17 @@ interface RunOptions {
 export class Run {
   readonly #planned: Planned;
   readonly #options: RunOptions;
-  readonly #listener = createMemoryListener();
-  readonly #ended = new AbortController();
+  #listener: ReturnType<typeof createMemoryListener> | undefined;
+  #ended = new AbortController();
   readonly #sites = new Map<
     number,
     { result: Promise<SiteResult>; kill: AbortController; connections: Connection[] }
   >();
   readonly #commits = Array.from({ length: counts.length + 1 }, () => createMemoryCommitStore());
   #watching: { wants: (event: ServerEvent) => boolean; resolve: (event: ServerEvent) => void }[] = [];
-  readonly #muted = new Set<number>();
+  /** Frames that a site may yet send. */
+  readonly #framesLeft = new Map<number, number>();
+  #held: { readonly freed: Promise<void>; readonly free: (how: Promise<void> | undefined) => void } | undefined;
   readonly activations;
   readonly events: ServerEvent[] = [];
   readonly siteEvents: SiteEvent[][] = counts.map(() => []);
@@ -64,17 +68,53 @@ export class Run {
     this.result.catch(() => undefined);
   }
 
+  /** The server is gone without a word, and with the commit that it was about to write. */
+  async dropServer(): Promise<void> {
+    this.#listener = undefined;
+    for (const { connections } of this.#sites.values())
+      await Promise.all(connections.map((connection) => connection.close()));
+    this.#ended.abort(new Error('dead'));
+    this.release(Promise.reject(new Error('dead')));
+    await this.result.catch(() => undefined);
+    this.#ended = new AbortController();
+  }
+
+  /** Until `release` the server's next commit is not written. */
+  hold(): void {
+    let free: (how: Promise<void> | undefined) => void = () => undefined;
+    const freed = new Promise<void>((resolve) => (free = resolve));
+    freed.catch(() => undefined);
+    this.#held = { freed, free };
+  }
+
+  release(how?: Promise<void>): void {
+    how?.catch(() => undefined);
+    this.#held?.free(how);
+    this.#held = undefined;
+  }
+
   async #serve(): ReturnType<StudyServer['run']> {
     const { plan, study } = this.#planned;
+    const listener = createMemoryListener();
+    const store = this.#commits[counts.length]!;
+    this.#listener = listener;
     await using engine = await openEngine({ placement: 'inline', threads: 1 });
     this.server = new StudyServer({
       plan,
       study,
       engine,
-      listener: this.#listener,
+      listener,
       clock: hastyClock,
       signal: this.#ended.signal,
-      commits: this.#commits[counts.length],
+      commits: {
+        list: (name) => store.list(name),
+        read: (name, index) => store.read(name, index),
+        latest: (name) => store.latest(name),
+        write: async (name, commit) => {
+          await this.#held?.freed;
+          await store.write(name, commit);
+        },
+      },
       activations: this.activations,
       logOrder: async (entry) => void this.#order.push(entry),
       logMembers: async (entry) => void this.members.push(entry),
@@ -113,24 +153,26 @@ export class Run {
     await this.until((event) => event.kind === 'step' && event.report.step >= step);
   }
 
-  join(site: number): void {
+  /** A site comes, with other records if some are given. */
+  join(site: number, data = this.#planned.data[site]!): void {
     const kill = new AbortController();
     const connections: Connection[] = [];
-    const result = this.#takePart(site, kill.signal, connections);
+    const result = this.#takePart(site, data, kill.signal, connections);
     result.catch(() => undefined);
     this.#sites.set(site, { result, kill, connections });
   }
 
-  async #takePart(site: number, signal: AbortSignal, connections: Connection[]): Promise<SiteResult> {
-    const { plan, study, data } = this.#planned;
+  async #takePart(site: number, data: OpenedData, signal: AbortSignal, connections: Connection[]): Promise<SiteResult> {
+    const { plan, study } = this.#planned;
     await using engine = await openEngine({ placement: 'inline', threads: 1 });
     return await new SiteAgent({
       plan,
       study,
       index: site,
-      data: data[site]!,
+      data,
       engine,
       connect: async () => {
+        if (!this.#listener) throw new TransportError('connect-failed', 'there is no server');
         const connection = await this.#listener.connect();
         connections.push(connection);
         return this.#mutable(site, connection);
@@ -146,7 +188,11 @@ export class Run {
 
   /** What a muted site sends arrives nowhere. */
   #mutable(site: number, connection: Connection): Connection {
-    const isMuted = () => this.#muted.has(site);
+    const isMuted = () => {
+      const left = this.#framesLeft.get(site);
+      if (left !== undefined) this.#framesLeft.set(site, Math.max(0, left - 1));
+      return left === 0;
+    };
     return new Proxy(connection, {
       get: (target, name) => {
         if (name === 'trySend') return (frame: never) => isMuted() || target.trySend(frame);
@@ -158,8 +204,13 @@ export class Run {
     });
   }
 
-  mute(site: number): void {
-    this.#muted.add(site);
+  /** After so many frames of the site no other arrives. */
+  mute(site: number, afterFrames = 0): void {
+    this.#framesLeft.set(site, afterFrames);
+  }
+
+  unmute(site: number): void {
+    this.#framesLeft.delete(site);
   }
 
   /** The site is gone without a word. */

@@ -180,25 +180,6 @@ describe('withdrawal', () => {
     await expect(run.result).rejects.toMatchObject({ code: 'too-few-sites' });
   });
 
-  test('deletes what the site uploaded, and trains on without it', async () => {
-    const planned = planStudy({
-      counts,
-      quorum,
-      choices: { when: 'detached', order: 'none' },
-      training: { epochs: 60 },
-    });
-    const run = Run.ofAll(planned);
-    await run.afterEpoch(2);
-    expect(run.activations.sections().map(({ site }) => site)).toContain('B');
-    run.server!.withdraw(1);
-    await run.end([0, 2]);
-    expect(run.activations.sections().map(({ site }) => site)).not.toContain('B');
-    const recordsOf = (epoch: number) =>
-      run.steps.filter((step) => step.epoch === epoch).reduce((sum, { records }) => sum + records, 0);
-    expect([recordsOf(0), recordsOf(59)]).toEqual([60, 40]);
-    expect(run.attendance).toEqual(['ABC', 'AC']);
-  });
-
   test('before a pause is over', async () => {
     const planned = planStudy({ counts, quorum, training: { epochs: 4 } });
     const run = new Run(planned, { paused: true });
@@ -211,14 +192,4 @@ describe('withdrawal', () => {
     await run.end([0, 2]);
     expect(run.attendance).toEqual(['AC']);
   });
-});
-
-test('detached: a quorum of uploads is enough', async () => {
-  const planned = planStudy({ counts, quorum, choices: { when: 'detached', order: 'none' }, training: { epochs: 5 } });
-  const run = new Run(planned);
-  run.start();
-  run.join(0);
-  run.join(2);
-  const { test: figures } = await run.end([0, 2]);
-  expect(Object.keys(figures!.sites)).toEqual(['A', 'C']);
 });

@@ -6,7 +6,19 @@ import type { Plan } from '../../src/protocol/index.ts';
 export interface MembersEntry {
   readonly step: number;
   readonly epoch: number;
+  /** Whether standardisation and class weights are made of these sites' records. */
+  readonly pooled: boolean;
   readonly sites: readonly string[];
+}
+
+/** What of an epoch is trained with the same sites on the server's pool (`detached`). */
+export interface PoolStretch {
+  readonly present: readonly boolean[];
+  /** Server steps before the epoch, as these sites make them, and before the study's end. */
+  readonly stepsBefore: number;
+  readonly totalSteps: number;
+  /** Steps that are made of the epoch's, from its first on. */
+  readonly steps: number;
 }
 
 /** A stretch of the study: who takes part, whose records count, and where its epochs are counted from. */
@@ -20,26 +32,39 @@ interface Stretch {
 export class Attendance {
   readonly #plan: Plan;
   readonly #stretches: Stretch[] = [];
+  /** The sites whose records were pooled when the study began. */
+  readonly founders: readonly number[];
 
   /** `counts`: training records of each site. Without a log all sites take part. */
   constructor(plan: Plan, counts: readonly number[], log: readonly MembersEntry[] = []) {
     this.#plan = plan;
-    const all = { step: 0, epoch: 0, sites: plan.sites };
+    const all = { step: 0, epoch: 0, pooled: true, sites: plan.sites };
     for (const { step, epoch, sites } of log.length > 0 ? log : [all]) {
       while ((this.#stretches.at(-1)?.step ?? -1) >= step) this.#stretches.pop();
       const present = plan.sites.map((site) => sites.includes(site));
       const before = this.#stretches.at(-1);
-      const counted = counts.map((count, site) => (before && !present[site] ? before.counts[site]! : present[site] ? count : 0)); // prettier-ignore
+      // In `detached` those that are away are not in the pool, and make no steps.
+      const stays = (site: number) => plan.choices.when !== 'detached' && before && !present[site];
+      const counted = counts.map((count, site) => (stays(site) ? before!.counts[site]! : present[site] ? count : 0));
       const isNew = before === undefined || counted.some((count, site) => count !== before.counts[site]);
       const base = isNew ? { epoch, steps: step } : before.base;
       this.#stretches.push({ step, present, counts: counted, base });
     }
+    const founders = (log.findLast(({ pooled }) => pooled) ?? all).sites;
+    this.founders = [...plan.sites.keys()].filter((site) => founders.includes(plan.sites[site]!));
   }
 
-  /** The sites whose records were counted when the study began. */
-  get founders(): readonly number[] {
-    const { counts } = this.#stretches[0] as Stretch;
-    return [...counts.keys()].filter((site) => counts[site]! > 0);
+  /** `detached`: who is in the pool of an epoch; where that changed within it, it was begun anew from there. */
+  poolStretches(epoch: number): readonly PoolStretch[] {
+    const changes = this.#stretches.filter(({ step, base }) => step === base.steps);
+    return changes.flatMap(({ present, base, counts }, index) => {
+      const perEpoch = this.#stepsOf(counts);
+      const stepsBefore = base.steps + (epoch - base.epoch) * perEpoch;
+      const end = changes[index + 1]?.step ?? Number.POSITIVE_INFINITY;
+      if (epoch < base.epoch || stepsBefore >= end) return [];
+      const totalSteps = stepsBefore + (this.#plan.training.epochs - epoch) * perEpoch;
+      return [{ present, stepsBefore, totalSteps, steps: Math.min(perEpoch, end - stepsBefore) }];
+    });
   }
 
   /** Training records of each site by which the epoch's steps are made; 0 for one that has never been there. */
@@ -70,10 +95,15 @@ export class Attendance {
   }
 
   perEpoch(epoch: number): number {
+    return this.#stepsOf(this.#of(epoch).counts);
+  }
+
+  #stepsOf(counts: readonly number[]): number {
     const { choices, training } = this.#plan;
-    const { counts } = this.#of(epoch);
     const steps = (records: number) => Math.ceil(records / training.batch);
-    if (choices.order === 'union') return steps(counts.reduce((sum, count) => sum + count, 0));
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    if (choices.when === 'detached') return steps(total * (training.augmentPasses + 1));
+    if (choices.order === 'union') return steps(total);
     return counts.reduce((sum, count) => sum + steps(count), 0);
   }
 

@@ -4,7 +4,7 @@
 import type { Engine } from '../../src/engine/index.ts';
 import { Attendance, type MembersEntry } from './attendance.ts';
 import { bufferedArrivalEpoch, bufferedUnionEpoch } from './buffered.ts';
-import { detachedEpoch, poolOf } from './detached.ts';
+import { detachedEpoch, poolsOf } from './detached.ts';
 import type { Tensors } from './graphs.ts';
 import { arrivalEpoch, averagedEpoch, type Course, turnsEpoch, unionEpoch } from './orders.ts';
 import { validationFigure } from './selection.ts';
@@ -55,9 +55,9 @@ export async function trainReference(
     attendance,
     losses: [],
   };
-  const pool = plan.choices.when === 'detached' ? await poolOf(course) : undefined;
+  const pools = plan.choices.when === 'detached' ? await poolsOf(course) : undefined;
   const train = async (epoch: number): Promise<void> => {
-    if (pool) return detachedEpoch(course, pool, epoch);
+    if (pools) return detachedEpoch(course, pools, epoch);
     const buffered = plan.choices.when === 'buffered';
     if (plan.choices.order === 'union') return buffered ? bufferedUnionEpoch(course, epoch) : unionEpoch(course, epoch);
     if (plan.choices.order === 'turns') return turnsEpoch(course, epoch);

@@ -20,7 +20,7 @@ export async function validationFigure(
   const scored: Scored[] = [];
   const last = attendance.perEpoch(epoch) - 1;
   for (const [site, party] of sites.entries()) {
-    if (plan.choices.when !== 'detached' && !attendance.isThere(site, epoch, last)) continue;
+    if (!attendance.isThere(site, epoch, last)) continue;
     const records = data[site]!.parts.val;
     const rows = Array.from({ length: records.count }, (_, row) => row);
     if (rows.length === 0) continue;
