@@ -109,12 +109,14 @@ function onTrouble(what: string): void {
 }
 
 /** Undefined: without TLS and keys. Throws ConfigError for flags that do not go together. */
-function doorOptions({ insecure, cert, key }: ServerFlags): DoorOptions | undefined {
+function doorOptions({ insecure, cert, key, mutualTls }: ServerFlags): DoorOptions | undefined {
   if ((cert === undefined) !== (key === undefined))
     throw new ConfigError('bad-usage', '--cert and --key go together: the certificate and its private key');
   if (insecure && cert !== undefined) throw new ConfigError('bad-usage', '--insecure shows no certificate');
+  if (insecure && mutualTls) throw new ConfigError('bad-usage', '--insecure speaks no TLS: --mutual-tls asks for it');
   if (insecure) return undefined;
   return {
+    mutualTls,
     certificateFiles: cert !== undefined && key !== undefined ? { cert, key } : undefined,
     onTrouble,
   };

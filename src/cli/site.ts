@@ -121,8 +121,9 @@ async function wayToServer({ server, name, study, state, proxy }: SiteFlags) {
     const joined = await placeOf(state, study);
     const enrolment = await openEnrolment(joined.place);
     if (enrolment.withdrawn !== undefined) throw hasWithdrawn(enrolment);
-    const { site, url, keys } = enrolment;
-    return { site, url, keys, proxy: proxyFor(url, proxy), studyFile: joined.studyFile, stateDir: joined.place };
+    const { site, url, keys, introduce } = enrolment;
+    const way = { url, keys, introduce, proxy: proxyFor(url, proxy) };
+    return { site, ...way, studyFile: joined.studyFile, stateDir: joined.place };
   }
   if (name === undefined || study === undefined)
     throw new ConfigError('bad-usage', '--server needs --name and --study as well');
