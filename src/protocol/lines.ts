@@ -222,7 +222,7 @@ export class Lines {
     step: number,
     parts: readonly (readonly [string, PartLayout])[],
     withSlots: boolean,
-  ): Generator<Exchange> {
+  ): Generator<Exchange, void, undefined> {
     const chunks = inChunks(parts.flatMap(([part, layout]) => stateTensors(part, layout, withSlots)));
     for (const [chunk, tensors] of chunks.entries()) {
       yield this.line(direction, 'weights', { epoch, step: Math.max(0, step), chunk, tensors, scalars: parts.length });
