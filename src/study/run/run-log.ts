@@ -59,8 +59,15 @@ export class RunLog {
     }
   }
 
-  finish(result: Pick<RunResult, 'server'>): void {
-    this.#put('finished', { bestEpoch: result.server.bestEpoch });
+  /** Notes that all results are written; `awaited` are the sites that are still to hear so. */
+  finish({ server }: Pick<RunResult, 'server'>, awaited?: readonly string[]): void {
+    this.#put('finished', { bestEpoch: server.bestEpoch, ...(awaited && { sites: awaited }) });
+  }
+
+  /** Resolves when all entries are on disk. Throws as `close` does. */
+  async sync(): Promise<void> {
+    await this.#log.sync();
+    this.failed.throwIfAborted();
   }
 
   /** Notes why the run did not end well. */
