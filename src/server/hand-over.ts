@@ -4,15 +4,7 @@
 // serves it as well.
 
 import { type Clock, DataError, ProtocolError, TimeoutError } from '../base/index.ts';
-import {
-  inChunks,
-  type Message,
-  type Plan,
-  readCensus,
-  serverKnowsSegment,
-  type Standing,
-  stateTensors,
-} from '../protocol/index.ts';
+import { inChunks, type Plan, readCensus, serverKnowsSegment, type Standing, stateTensors } from '../protocol/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import { requireSame } from './standing.ts';
 import type { Pooled, StudySites } from './study-sites.ts';
@@ -49,6 +41,8 @@ export class HandOver {
   readonly #options: HandOverOptions;
   /** How often each site that has all but the last word had started over by then. */
   readonly #given = new Map<number, number>();
+  /** The sites that are waited for. */
+  readonly #awaited = new Set<number>();
 
   constructor(options: HandOverOptions) {
     this.#options = options;
@@ -96,11 +90,18 @@ export class HandOver {
   }
 
   /**
-   * Tells sites that the study is over. Resolves when each has said that it has kept everything, or has been away for `timeoutMs`; at once
-   * when the sites are stopped.
+   * Tells sites that the study is over. Resolves when each of those that are `awaited` has said that it has kept everything, or has been away
+   * for `timeoutMs`; at once when the sites are stopped. Others that come meanwhile are told too.
    */
   async finish(awaited: readonly number[]): Promise<void> {
-    await Promise.all(awaited.map((site) => this.#finishWith(site)));
+    for (const site of awaited) this.#awaited.add(site);
+    await Promise.all(this.sites.map((site) => this.#finishWith(site).finally(() => this.#letGo(site))));
+  }
+
+  /** The site is waited for no longer. */
+  #letGo(site: number): void {
+    if (this.#awaited.delete(site) && this.#awaited.size === 0)
+      for (const link of this.#options.sites.links) link.wake();
   }
 
   async #finishWith(site: number): Promise<void> {
@@ -123,7 +124,7 @@ export class HandOver {
         this.#given.delete(site);
       }
     }
-    onState(name, 'given-up');
+    if (this.#awaited.has(site)) onState(name, 'given-up');
   }
 
   /** Gives whether the site says that it has kept everything; else it stays away. Throws what its link does, and DataError for one that cannot be served. */
@@ -150,8 +151,8 @@ export class HandOver {
   async #comes(site: number, sinceMs: number): Promise<boolean> {
     const { plan, sites, timeoutMs, onState } = this.#options;
     const link = sites.link(site);
-    if (!link.connected) onState(plan.sites[site] ?? '', 'awaited');
-    return link.returns(timeoutMs, sinceMs);
+    if (!link.connected && this.#awaited.has(site)) onState(plan.sites[site] ?? '', 'awaited');
+    return link.returns(() => (this.#awaited.size > 0 ? timeoutMs : 0), sinceMs);
   }
 
   /** From the census to the last word, with another process of a site. */
@@ -160,7 +161,7 @@ export class HandOver {
     if (uploads?.isUnderWay(site)) await uploads.awaitUpload(site);
     else {
       const { message } = await sites.link(site).receive('census', true);
-      const { counts, commits } = readCensus(message as Message);
+      const { counts, commits } = readCensus(message);
       requireSame(plan, site, counts, pooled.counts[site]);
       if (standing.startStep > 0 && !commits.includes(standing.startStep))
         throw new DataError(

@@ -305,12 +305,12 @@ export class ServerSiteLink {
     return true;
   }
 
-  /** Resolves with whether the site is there: at once, or within `ms` of `sinceMs` or of when it was last there. */
-  async returns(ms: number, sinceMs: number): Promise<boolean> {
+  /** Resolves with whether the site is there: at once, or within `patienceMs()` of `sinceMs` or of when it was last there. */
+  async returns(patienceMs: () => number, sinceMs: number): Promise<boolean> {
     const { clock } = this.#options;
     while (!this.#connection) {
       this.#stopped.signal.throwIfAborted();
-      const leftMs = Math.max(sinceMs, this.#lostSince ?? sinceMs) + ms - clock.nowMs();
+      const leftMs = Math.max(sinceMs, this.#lostSince ?? sinceMs) + patienceMs() - clock.nowMs();
       if (leftMs <= 0) return false;
       await this.#changes.nextWithin(leftMs);
     }
