@@ -68,6 +68,11 @@ export class RunProgress {
       case 'report':
         this.#report(event.process, event.report);
         return;
+      case 'lost':
+        this.#screen.line(
+          `${event.site} is lost: ${event.reason}; the study goes on with the ${event.left} that are left, its quorum being ${event.quorum}`,
+        );
+        return;
       case 'ended':
         if (event.ending.code !== 0)
           this.#screen.line(`${event.process} ended ${event.ending.signal ?? `with exit code ${event.ending.code}`}`);

@@ -54,6 +54,10 @@ export class RunLog {
       case 'ended':
         this.#put('ended', { process: event.process, code: event.ending.code, signal: event.ending.signal });
         return;
+      case 'lost':
+        // The reason may speak of records; `ended` has how the process did.
+        this.#put('lost', { site: event.site, left: event.left, quorum: event.quorum });
+        return;
       case 'report':
         this.#report(event.process, event.report);
     }
