@@ -120,7 +120,7 @@ describe('a run with a quorum', () => {
 });
 
 describe('a detached study', () => {
-  it('is trained to its end although a site was killed after its upload', { timeout }, async () => {
+  it('is trained to its end although a site was killed after its upload', { timeout: 180_000 }, async () => {
     const place = folder();
     const out = join(place, 'out');
     const run = start(['run', lipidStudy(place, { epochs: 400, method: 'detached' }), '--out', out]);

@@ -30,6 +30,9 @@ const deaths: readonly (readonly [string, string, Death])[] = [
   ['detached', 'a server that has told one site', { victim: 'server', ...serverToldOne }],
 ];
 
+/** A server that does not know who has ended waits so long for him. */
+const flags = ['--timeout', '20'];
+
 let place: string;
 const undisturbed = new Map<string, Promise<KillOutcome>>();
 beforeAll(() => {
@@ -47,7 +50,7 @@ describe('SIGKILL at the end of a study', () => {
   test.each(deaths)('%s: of %s loses nothing', { timeout: 240_000 }, async (name, _, death) => {
     const expected = await undisturbedRun(named(name));
     const state = join(place, `${name}-${death.victim}-${death.first}-${death.phase}-${death.late}`);
-    const { signal, figures, parameters, redone } = await runStudy(join(place, name), state, death);
+    const { signal, figures, parameters, redone } = await runStudy(join(place, name), state, death, flags);
     expect(signal).toBe('SIGKILL');
     expect(redone).toBe(0);
     expect(figures).toEqual(expected.figures);

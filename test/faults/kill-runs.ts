@@ -107,11 +107,16 @@ export function killedAt({ phase, nth, late }: Pick<Death, 'phase' | 'nth' | 'la
 }
 
 /** Runs the study in `place` with its state in `stateDir`; the dead are started again. */
-export async function runStudy(place: string, stateDir: string, death?: Death): Promise<KillOutcome> {
+export async function runStudy(
+  place: string,
+  stateDir: string,
+  death?: Death,
+  serverFlags: readonly string[] = [],
+): Promise<KillOutcome> {
   const study = await ProcessStudy.prepare(place, stateDir);
   const { processes } = study;
   const dying = (name: string): StartOptions => (death?.first === name ? killedAt(death) : {});
-  await study.server(dying('server'));
+  await study.server(dying('server'), ...serverFlags);
   for (const name of sites) study.site(name, dying(name));
 
   let signal: NodeJS.Signals | null = null;
@@ -126,7 +131,7 @@ export async function runStudy(place: string, stateDir: string, death?: Death): 
     for (const [place, name] of dead.entries()) codes.set(name, (await (killed[place] as Running).ended).code);
     // One that had ended well before it could be killed is not started again.
     const restarted = dead.filter((name) => codes.get(name) !== 0);
-    if (restarted.includes('server')) await study.server();
+    if (restarted.includes('server')) await study.server({}, ...serverFlags);
     for (const name of restarted) if (name !== 'server') study.site(name);
   }
   return { ...(await study.ended()), signal, ...stepsIn(join(study.folder('server'), 'log.jsonl')) };
