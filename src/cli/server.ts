@@ -66,6 +66,8 @@ export async function server(flags: ServerFlags): Promise<number> {
 
 /** A run starts its sites itself: one that has not come by then will not. */
 const joinTimeoutMsOfRun = 600_000;
+/** And one that died will not come again. */
+const handOverTimeoutMsOfRun = 10_000;
 const timeoutMsUsual = 60_000;
 
 /** The server of a run. */
@@ -81,6 +83,10 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
       provider: flags.provider,
       timeoutMs,
       signal,
+      handOverTimeoutMs: Math.min(timeoutMs, handOverTimeoutMsOfRun),
+      keep: async ({ trunk, segments }) => {
+        if (flags.handOver !== undefined) await handOver(flags.handOver, 'server', { trunk, segments });
+      },
       joinTimeoutMs: Math.max(timeoutMs, joinTimeoutMsOfRun),
       ...(flags.commitEvery !== undefined && { commitEveryMs: flags.commitEvery }),
       recorder: recorderOf('server', flags),
@@ -90,8 +96,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
       onEvent: (event) => tell({ kind: 'server', event }),
       onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
     });
-    const { trunk, segments, ...figures } = result;
-    if (flags.handOver !== undefined) await handOver(flags.handOver, 'server', { trunk, segments });
+    const { trunk: _trunk, segments: _segments, ...figures } = result;
     tell({ kind: 'server-done', figures });
   });
 }

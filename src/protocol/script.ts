@@ -42,6 +42,8 @@ export interface Standing {
   readonly present: readonly boolean[];
   /** By site: whether it enters here, where it was not when the commit was made: then it has no half of it. */
   readonly entering: readonly boolean[];
+  /** The study is over, and its results are kept: a site that was not told so fetches what it is to have at the end. */
+  readonly isOver: boolean;
 }
 
 /** A study of all sites from its start to its planned end. */
@@ -53,6 +55,7 @@ export function wholeStanding({ sites, training }: Pick<Plan, 'sites' | 'trainin
     base: { epoch: 0, steps: 0 },
     present: each(true),
     entering: each(false),
+    isOver: false,
   };
 }
 
@@ -117,33 +120,47 @@ function* wholeStudy(plan: Plan, lines: Lines, index: number, facts: ScriptFacts
   const own = facts.counts[index];
   if (!own) return;
   const { standing } = facts;
-  const schedule = scheduleOf(plan, facts.counts, standing);
-  const { epochs, startStep } = standing;
-  if (plan.choices.when === 'detached') {
-    yield detachedUpload(plan, lines, own, facts.chunksHeld);
-  } else {
-    const start = schedule.placeOf(startStep);
-    if (isGivenSegment(plan, standing, index)) {
-      yield lines.weights('down', start.epoch, start.firstStep, segmentsOf(plan), true);
-      // The selected one, once an epoch has ended.
-      if (start.epoch > 0) yield lines.weights('down', start.epoch - 1, 0, segmentsOf(plan), false);
-    }
-    for (let epoch = start.epoch; epoch < epochs; epoch++) {
-      const firstStep = Math.max(0, startStep - schedule.stepsBefore(epoch));
-      yield trainingEpoch(plan, lines, schedule, index, epoch, firstStep);
-      if (plan.choices.segments === 'relay') yield lines.weights('down', epoch, -1, segmentsOf(plan), true);
-      yield evaluation(plan, lines, epoch, 1, own.val);
-      yield lines.line('down', 'verdict', { epoch, scalars: 2 });
-    }
-    yield evaluation(plan, lines, epochs, 2, own.test);
-  }
+  if (!standing.isOver) yield trainingAndTest(plan, lines, index, own, facts);
+  const { epochs } = standing;
   if (plan.trunkToSites) yield lines.weights('down', epochs, 0, [['trunk', plan.layouts.trunk]], false);
-  if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
+  if (!standing.isOver && plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
     yield lines.weights('up', epochs, 0, segmentsOf(plan), false);
   }
-  yield lines.line('down', 'finish', {});
-  // The server closes only when it knows that the site has everything.
+  // The site has its last commit, with which another process of it can come for the end.
   yield lines.line('up', 'acknowledge', { epoch: epochs });
+  // The server has kept the study's results.
+  yield lines.line('down', 'finish', {});
+  // The site has kept its own.
+  yield lines.line('up', 'acknowledge', { epoch: epochs });
+}
+
+function* trainingAndTest(
+  plan: Plan,
+  lines: Lines,
+  index: number,
+  own: SiteCounts,
+  { counts, chunksHeld, standing }: ScriptFacts,
+): Script {
+  if (plan.choices.when === 'detached') {
+    yield detachedUpload(plan, lines, own, chunksHeld);
+    return;
+  }
+  const schedule = scheduleOf(plan, counts, standing);
+  const { epochs, startStep } = standing;
+  const start = schedule.placeOf(startStep);
+  if (isGivenSegment(plan, standing, index)) {
+    yield lines.weights('down', start.epoch, start.firstStep, segmentsOf(plan), true);
+    // The selected one, once an epoch has ended.
+    if (start.epoch > 0) yield lines.weights('down', start.epoch - 1, 0, segmentsOf(plan), false);
+  }
+  for (let epoch = start.epoch; epoch < epochs; epoch++) {
+    const firstStep = Math.max(0, startStep - schedule.stepsBefore(epoch));
+    yield trainingEpoch(plan, lines, schedule, index, epoch, firstStep);
+    if (plan.choices.segments === 'relay') yield lines.weights('down', epoch, -1, segmentsOf(plan), true);
+    yield evaluation(plan, lines, epoch, 1, own.val);
+    yield lines.line('down', 'verdict', { epoch, scalars: 2 });
+  }
+  yield evaluation(plan, lines, epochs, 2, own.test);
 }
 
 function segmentsOf(plan: Plan): readonly (readonly [string, PartLayout])[] {

@@ -35,6 +35,14 @@ export function goingBack(): ProtocolError {
   return new ProtocolError('going-back', 'the study goes back to a commit: come again');
 }
 
+/** What a site is told whose session the study has given up. */
+export function wentBack(site: string): ProtocolError {
+  return new ProtocolError(
+    'study-went-back',
+    `the study has begun anew or went back to a commit since site ${site} was here`,
+  );
+}
+
 /** What a site is told that comes although it has withdrawn. */
 export function hasWithdrawn(site: string): ProtocolError {
   return new ProtocolError('withdrawn', `site ${site} has withdrawn from the study`);

@@ -33,6 +33,7 @@ export function atStart(plan: Plan, there: There, isStopping: boolean): Beginnin
       base: { epoch: 0, steps: 0 },
       present: plan.sites.map((_, site) => there.has(site)),
       entering: plan.sites.map(() => false),
+      isOver: false,
     },
   };
 }
@@ -70,6 +71,7 @@ export function atCommit(plan: Plan, commit: ServerCommit, there: There, isStopp
       base: isAny ? { epoch, steps: commit.steps } : commit.base,
       present,
       entering: present.map((takesPart, site) => takesPart && commit.present[site] !== true),
+      isOver: false,
     },
   };
 }
@@ -91,6 +93,7 @@ export function detachedAt(
       base: isSmaller ? { epoch: commit.history.length, steps: commit.steps } : commit.base,
       present,
       entering: plan.sites.map(() => false),
+      isOver: false,
     },
   };
 }
@@ -105,7 +108,8 @@ function withCounts(plan: Plan, { tensors }: Pooled, counts: readonly SiteCounts
   return pooledOf({ ...tensors, counts: tensor('int32', [counts.length, 3], Int32Array.from(numbers)) }, plan);
 }
 
-function requireSame(plan: Plan, site: number, found: SiteCounts, before: SiteCounts | undefined): void {
+/** Throws DataError unless a site has as many records as before, if it had any. */
+export function requireSame(plan: Plan, site: number, found: SiteCounts, before: SiteCounts | undefined): void {
   if (before?.train === 0) return; // It does not take part yet.
   if (found.train === before?.train && found.val === before.val && found.test === before.test) return;
   throw otherRecords(`site ${plan.sites[site] ?? ''}`);

@@ -158,6 +158,12 @@ export class StudySites {
     this.link(site).restart(this.#session(site));
   }
 
+  /** The same for whichever process the site has. */
+  beginAnew(site: number): void {
+    this.#facts[site] = unknownFacts(this.#plan);
+    this.link(site).beginAnew(this.#session(site));
+  }
+
   /** Does `work` with a site, and again from its start whenever the site starts over meanwhile. */
   async redoing<T>(site: number, work: (restarts: number) => Promise<T>): Promise<T> {
     for (;;) {
@@ -179,6 +185,10 @@ export class StudySites {
     for (const link of this.links) link.stop(reason, new ProtocolError('study-stopped', words), mayReturn);
     this.#stopped ??= { reason };
     this.changes.close();
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
   }
 
   /** Throws the reason if the sites were stopped. */

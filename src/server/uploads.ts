@@ -58,6 +58,10 @@ export class Uploads {
     if (!this.#underWay.has(site)) this.#start(site, pooled, false).catch(() => undefined);
   }
 
+  isUnderWay(site: number): boolean {
+    return this.#underWay.has(site);
+  }
+
   /** Resolves when no upload of this site is going on. */
   async awaitUpload(site: number): Promise<void> {
     await this.#underWay.get(site);

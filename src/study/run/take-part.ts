@@ -65,6 +65,8 @@ export interface TakePartOptions extends EngineChoice {
   readonly onChecked?: ListOptions['onChecked'];
   readonly onListing?: (listing: Listing) => void;
   readonly onEvent?: (event: SiteEvent) => void;
+  /** Keeps what the site ends with, before the server hears that it has everything. */
+  readonly keep?: ((result: SiteResult) => Promise<void>) | undefined;
 }
 
 /** Takes part in a study to its end. Throws ConfigError for a name that is not in the study, and what SiteAgent.run and opening the data throw. */
@@ -129,6 +131,7 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     secretSeed: await ownSecret(plan, site, stateDir),
     commits: commits && (recorder?.watchCommits(commits) ?? commits),
     ledger: options.ledger,
+    keep: options.keep,
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();
