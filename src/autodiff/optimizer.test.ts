@@ -30,7 +30,7 @@ function updateGraph(optimizer: Optimizer, clipNorm: number | null): Graph {
     ),
   }));
   const hyper = builder.input('hyper', 'float32', [4]);
-  const updated = addUpdate(builder, optimizer, groups, hyper, clipNorm ?? undefined);
+  const updated = addUpdate(builder, optimizer, groups, hyper, { clipNorm: clipNorm ?? undefined });
   updated.forEach(({ parameter, slots }, index) => {
     builder.output(parameter, `next:p${index}`);
     slots.forEach((slot, at) => builder.output(slot, `next:p${index}.${at}`));

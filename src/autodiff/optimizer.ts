@@ -46,18 +46,25 @@ interface Hyper {
   readonly scale: string;
 }
 
+/** What is done to the gradients before they are used. */
+export interface GradientSettings {
+  /** The largest allowed Euclidean norm over all groups' gradients; with a larger norm all are scaled by clipNorm / (norm + 1e-6). */
+  readonly clipNorm?: number | undefined;
+  /** The gradients are taken as they are: `hyper[3]` is always 1. */
+  readonly unscaled?: boolean;
+}
+
 /**
  * Adds the update of all groups. The gradients, float32 or float64, are first rounded to float32, multiplied by `hyper[3]`, then clipped together, then used.
  *
  * @param hyper float32 [4]: learning rate, 1 - beta1^t, 1 - beta2^t (t counts updates from 1), gradient scale; see `hyperValues`
- * @param clipNorm the largest allowed Euclidean norm over all groups' gradients; with a larger norm all are scaled by clipNorm / (norm + 1e-6)
  */
 export function addUpdate(
   builder: GraphBuilder,
   optimizer: Optimizer,
   groups: readonly UpdateGroup[],
   hyper: string,
-  clipNorm?: number,
+  { clipNorm, unscaled = false }: GradientSettings = {},
 ): Updated[] {
   const ops = new Ops(builder);
   const [learningRate, correction1, correction2, scale] = [0, 1, 2, 3].map((index) => ops.pick(hyper, 0, index)) as [
@@ -67,7 +74,10 @@ export function addUpdate(
     string,
   ];
   const values: Hyper = { learningRate, correction1, correction2, scale };
-  let gradients = groups.map(({ gradient }) => ops.mul(ops.cast(gradient, 'float32'), scale));
+  let gradients = groups.map(({ gradient }) => {
+    const rounded = ops.cast(gradient, 'float32');
+    return unscaled ? rounded : ops.mul(rounded, scale);
+  });
   if (clipNorm !== undefined && groups.length > 0) gradients = clipped(ops, gradients, clipNorm);
   return groups.map((group, index) =>
     optimizer.kind === 'sgd'

@@ -56,7 +56,7 @@ export class TransportError extends SeptumError {
     super(code, message, options);
   }
 }
-export type TransportErrorCode = 'closed' | 'connect-failed' | 'too-large' | 'refused';
+export type TransportErrorCode = 'closed' | 'connect-failed' | 'cut-off' | 'too-large' | 'refused';
 
 /** A peer sent something that its place in the study does not allow. It costs that connection and nothing else. */
 export class ProtocolError extends SeptumError {
@@ -82,6 +82,7 @@ export type ProtocolErrorCode =
   | 'no-proof'
   | 'bad-proof'
   | 'wrong-key'
+  | 'wrong-certificate'
   | 'wrong-identity'
   | 'revoked'
   | 'withdrawn'

@@ -1,6 +1,9 @@
-// How the command line ends: 0 done, 1 failed, 2 bad usage or study file.
+// How the command line ends: 0 done, 1 failed, 2 bad usage or study file, 3 a run that is done without all of its sites.
 
 import { ConfigError, DataError, messageOf, SeptumError } from '../base/index.ts';
+
+/** A run is done, and went on without sites that were lost. */
+export const exitWithoutAll = 3;
 
 /** Says on standard error what went wrong, with `of` that it went wrong with this of several, and gives the exit code. */
 export function fail(error: unknown, of?: string): number {

@@ -68,6 +68,11 @@ export class RunProgress {
       case 'report':
         this.#report(event.process, event.report);
         return;
+      case 'lost':
+        this.#screen.line(
+          `${event.site} is lost: ${event.reason}; the study goes on with the ${event.left} that are left, its quorum being ${event.quorum}`,
+        );
+        return;
       case 'ended':
         if (event.ending.code !== 0)
           this.#screen.line(`${event.process} ended ${event.ending.signal ?? `with exit code ${event.ending.code}`}`);
@@ -144,6 +149,9 @@ export class RunProgress {
       case 'going-on':
         this.#screen.line('no longer paused');
         return;
+      case 'hand-over':
+        if (event.state !== 'done') this.#screen.line(handOverText(event, this.#namesAwaited));
+        return;
       case 'withdrawn':
         this.#screen.line(`${event.site} has withdrawn from the study`);
         return;
@@ -205,6 +213,13 @@ function membersText({ sites, entering, away }: ServerEvent & { readonly kind: '
   const news =
     entering.length === 0 ? '' : `; ${namesText(entering)} ${entering.length === 1 ? 'enters' : 'enter'} here`;
   return `${sites.length} of ${sites.length + away.length} sites take part${missing}${news}`;
+}
+
+/** `isAlone`: the server runs for itself, and may be started again. */
+function handOverText({ site, state }: ServerEvent & { readonly kind: 'hand-over' }, isAlone: boolean): string {
+  if (state === 'awaited')
+    return `the study is over and its results are kept: waits for ${site} to fetch the model${isAlone ? '; Ctrl-C ends it' : ''}`;
+  return `${site} has not fetched the model${isAlone ? ': when it is back, start the server again with this folder' : ''}`;
 }
 
 function awaitedText(sites: readonly string[]): string {

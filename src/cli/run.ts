@@ -6,7 +6,7 @@ import { ConfigError } from '../base/index.ts';
 import { metricsText, readStudy, runStudy } from '../study/index.ts';
 import { checkedImages } from './checked-images.ts';
 import type { RunFlags } from './commands/run.ts';
-import { fail, interruption } from './exit.ts';
+import { exitWithoutAll, fail, interruption } from './exit.ts';
 import { profileLines } from './profile-lines.ts';
 import { tellResult } from './run-result.ts';
 import { RunProgress } from './run-progress.ts';
@@ -42,7 +42,10 @@ export async function run(studyFile: string, flags: RunFlags): Promise<number> {
       tellResult(result, out);
       if (result.profile) process.stdout.write(`${profileLines(result.profile).join('\n')}\n`);
     }
-    return 0;
+    const lost = Object.entries(result.lost);
+    for (const [site, reason] of lost)
+      process.stderr.write(`septum: the study went on without ${site}, which was lost: ${reason}\n`);
+    return lost.length > 0 ? exitWithoutAll : 0;
   } catch (error) {
     screen.done();
     if (out !== undefined && !(error instanceof ConfigError) && (await hasCommits(out)))

@@ -66,6 +66,8 @@ export async function server(flags: ServerFlags): Promise<number> {
 
 /** A run starts its sites itself: one that has not come by then will not. */
 const joinTimeoutMsOfRun = 600_000;
+/** And one that died will not come again. */
+const handOverTimeoutMsOfRun = 10_000;
 const timeoutMsUsual = 60_000;
 
 /** The server of a run. */
@@ -81,6 +83,10 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
       provider: flags.provider,
       timeoutMs,
       signal,
+      handOverTimeoutMs: Math.min(timeoutMs, handOverTimeoutMsOfRun),
+      keep: async ({ trunk, segments }) => {
+        if (flags.handOver !== undefined) await handOver(flags.handOver, 'server', { trunk, segments });
+      },
       joinTimeoutMs: Math.max(timeoutMs, joinTimeoutMsOfRun),
       ...(flags.commitEvery !== undefined && { commitEveryMs: flags.commitEvery }),
       recorder: recorderOf('server', flags),
@@ -90,8 +96,7 @@ function serverOfRun(flags: ServerFlags): Promise<number> {
       onEvent: (event) => tell({ kind: 'server', event }),
       onTraffic: (traffic) => tell({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
     });
-    const { trunk, segments, ...figures } = result;
-    if (flags.handOver !== undefined) await handOver(flags.handOver, 'server', { trunk, segments });
+    const { trunk: _trunk, segments: _segments, ...figures } = result;
     tell({ kind: 'server-done', figures });
   });
 }
@@ -109,12 +114,14 @@ function onTrouble(what: string): void {
 }
 
 /** Undefined: without TLS and keys. Throws ConfigError for flags that do not go together. */
-function doorOptions({ insecure, cert, key }: ServerFlags): DoorOptions | undefined {
+function doorOptions({ insecure, cert, key, mutualTls }: ServerFlags): DoorOptions | undefined {
   if ((cert === undefined) !== (key === undefined))
     throw new ConfigError('bad-usage', '--cert and --key go together: the certificate and its private key');
   if (insecure && cert !== undefined) throw new ConfigError('bad-usage', '--insecure shows no certificate');
+  if (insecure && mutualTls) throw new ConfigError('bad-usage', '--insecure speaks no TLS: --mutual-tls asks for it');
   if (insecure) return undefined;
   return {
+    mutualTls,
     certificateFiles: cert !== undefined && key !== undefined ? { cert, key } : undefined,
     onTrouble,
   };

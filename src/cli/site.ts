@@ -43,16 +43,20 @@ export async function site(flags: SiteFlags): Promise<number> {
     await approvePlan({ plan, approve: flags.approve, stateDir, ledger, screen, signal: options.signal });
     const progress = new SiteProgress(screen, options.site);
     progress.joins(plan, options.url);
+    let hasModel = false;
     const result = await takePart({
       ...options,
       ledger,
+      keep: async (kept) => {
+        hasModel = await leaveModel(options, kept);
+      },
       onChecked: checkedImages(screen),
       onListing: (listing) => progress.listed(listing),
       onEvent: (event) => progress.take(event),
     });
     screen.done();
     progress.finished(result);
-    if (stateDir !== undefined && (await leaveModel(options, result))) screen.line(`model: ${join(stateDir, 'model')}`);
+    if (stateDir !== undefined && hasModel) screen.line(`model: ${join(stateDir, 'model')}`);
     await ledger?.close();
     return 0;
   } catch (error) {
@@ -72,6 +76,10 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
     const result = await takePart({
       ...options,
       ledger,
+      keep: async ({ trunk, segment }) => {
+        if (flags.handOver !== undefined)
+          await handOver(flags.handOver, options.site, { trunk, segments: { [options.site]: segment } });
+      },
       recorder: recorderOf(options.site, flags),
       timer: flags.timeSteps && new StepTimer(flags.timeSteps, (times) => tell({ kind: 'times', times })),
       onEngine: (info) => tell({ kind: 'engine', info }),
@@ -81,9 +89,13 @@ function siteOfRun(flags: SiteFlags): Promise<number> {
         if (stepsToo || event.kind !== 'step') tell({ kind: 'site', event });
       },
     });
-    const { trunk, segment, standardisation: _standardisation, classCounts: _classCounts, ...figures } = result;
-    if (flags.handOver !== undefined)
-      await handOver(flags.handOver, options.site, { trunk, segments: { [options.site]: segment } });
+    const {
+      trunk: _trunk,
+      segment: _segment,
+      standardisation: _standardisation,
+      classCounts: _classCounts,
+      ...figures
+    } = result;
     tell({ kind: 'site-done', figures });
   });
 }
@@ -121,8 +133,9 @@ async function wayToServer({ server, name, study, state, proxy }: SiteFlags) {
     const joined = await placeOf(state, study);
     const enrolment = await openEnrolment(joined.place);
     if (enrolment.withdrawn !== undefined) throw hasWithdrawn(enrolment);
-    const { site, url, keys } = enrolment;
-    return { site, url, keys, proxy: proxyFor(url, proxy), studyFile: joined.studyFile, stateDir: joined.place };
+    const { site, url, keys, introduce } = enrolment;
+    const way = { url, keys, introduce, proxy: proxyFor(url, proxy) };
+    return { site, ...way, studyFile: joined.studyFile, stateDir: joined.place };
   }
   if (name === undefined || study === undefined)
     throw new ConfigError('bad-usage', '--server needs --name and --study as well');

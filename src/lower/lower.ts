@@ -1,12 +1,11 @@
 // Rewrites a graph for ONNX Runtime's CPU kernels on blocked images: convolutions and what lies between them stay in blocks, a pool
 // after a convolution becomes a convolution for each place in its window, and a weight's gradient becomes one convolution.
 
-import { type Graph, intAttribute, type Node, type ValueType } from '../onnx/index.ts';
+import { type Graph, intAttribute, type Node, type ValueType, withoutCopiedOutputs } from '../onnx/index.ts';
 import { analyse, type Analysis } from './analysis.ts';
 import { type BlockedConv, takingOfBlocks } from './blocked-conv.ts';
 import { Blocks } from './blocks.ts';
 import { addConv } from './convolution.ts';
-import { withoutCopiedOutputs } from './outputs.ts';
 import { addPhasedPool, addPhasedPoolGradient, addPool, type PhasedGradient, type Phases } from './pool.ts';
 import { addRecordGradients } from './record-gradients.ts';
 import { addWeightGradient } from './weight-gradient.ts';

@@ -50,6 +50,28 @@ export function rename(graph: Graph, names: ReadonlyMap<string, string>): Graph 
   };
 }
 
+/**
+ * The graph without outputs that are copies. `output(value, name)` of a builder puts an Identity before an output of another name; where the
+ * value is read elsewhere too, runtimes keep both: each new momentum, say, twice. Here such a value has its output's name and there is no copy.
+ */
+export function withoutCopiedOutputs(graph: Graph): Graph {
+  const outputs = new Set(graph.outputs.map(({ name }) => name));
+  const made = new Set(graph.nodes.flatMap((node) => node.outputs));
+  const names = new Map<string, string>();
+  const nodes = graph.nodes.filter(({ op, domain, inputs: [source = ''], outputs: [copy = ''] }) => {
+    if (op !== 'Identity' || domain !== '' || !outputs.has(copy)) return true;
+    if (!made.has(source) || outputs.has(source) || names.has(source)) return true;
+    names.set(source, copy);
+    return false;
+  });
+  if (names.size === 0) return graph;
+  const copies = new Set(names.values());
+  // A hint for a copy would name a value that its source has a hint for.
+  const hints = graph.hints?.filter(({ output }) => !copies.has(output));
+  // The copy's name is free once its Identity is gone; who read the copy reads the source by it.
+  return rename({ ...graph, nodes, ...(hints && { hints }) }, names);
+}
+
 /** A dimension with symbols replaced by sizes or other symbols. */
 function bound(dim: Dim, symbols: ReadonlyMap<string, Dim>): Dim {
   if (typeof dim === 'number') return dim;

@@ -167,7 +167,7 @@ export class Lines {
       { name: 'sums', dtype: 'float64', dims: [this.#plan.standardisedColumns + 1, 3] },
       { name: 'members', dtype: 'int32', dims: [this.#plan.sites.length], below: 3 },
     ];
-    return this.line('down', 'pooled', { tensors, scalars: 5 });
+    return this.line('down', 'pooled', { tensors, scalars: 6 });
   }
 
   /** The activations of records, or their gradient, and nothing else. */
@@ -222,7 +222,7 @@ export class Lines {
     step: number,
     parts: readonly (readonly [string, PartLayout])[],
     withSlots: boolean,
-  ): Generator<Exchange> {
+  ): Generator<Exchange, void, undefined> {
     const chunks = inChunks(parts.flatMap(([part, layout]) => stateTensors(part, layout, withSlots)));
     for (const [chunk, tensors] of chunks.entries()) {
       yield this.line(direction, 'weights', { epoch, step: Math.max(0, step), chunk, tensors, scalars: parts.length });

@@ -28,17 +28,17 @@ export interface PooledFacts {
 const memberships = ['away', 'present', 'entering'] as const;
 
 /** The tensor and the scalars in which `pooled` says where the study stands. */
-export function standingValues({ startStep, epochs, base, present, entering }: Standing, chunksHeld: number) {
+export function standingValues({ startStep, epochs, base, present, entering, isOver }: Standing, chunksHeld: number) {
   const members = present.map((takesPart, site) =>
     memberships.indexOf(entering[site] ? 'entering' : takesPart ? 'present' : 'away'),
   );
   return {
     members: tensor('int32', [members.length], Int32Array.from(members)),
-    scalars: [chunksHeld, startStep, epochs, base.epoch, base.steps],
+    scalars: [chunksHeld, startStep, epochs, base.epoch, base.steps, isOver ? 1 : 0],
   };
 }
 
-function standingIn(members: Int32Array, [, startStep, epochs, epoch, steps]: readonly number[]): Standing {
+function standingIn(members: Int32Array, [, startStep, epochs, epoch, steps, isOver]: readonly number[]): Standing {
   const of = (membership: (typeof memberships)[number]) => memberships.indexOf(membership);
   return {
     startStep: startStep as number,
@@ -46,6 +46,7 @@ function standingIn(members: Int32Array, [, startStep, epochs, epoch, steps]: re
     base: { epoch: epoch as number, steps: steps as number },
     present: Array.from(members, (membership) => membership !== of('away')),
     entering: Array.from(members, (membership) => membership === of('entering')),
+    isOver: isOver !== 0,
   };
 }
 
@@ -76,7 +77,7 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
   const bad = (what: string) => new ProtocolError('bad-field', `pooled: ${what}`);
   const siteCounts = countsIn(counts);
   const standing = standingIn(members, message.scalars);
-  const { present, entering, startStep, epochs, base } = standing;
+  const { present, entering, startStep, epochs, base, isOver } = standing;
   if (siteCounts.some(({ train }, index) => train < 1 && present[index])) throw bad('a site has no training records');
   const told = siteCounts[site];
   if (told?.train !== own.train || told.val !== own.val || told.test !== own.test)
@@ -89,6 +90,8 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     'pooled',
   );
   const [chunksHeld] = message.scalars as [number];
+  if (![0, 1].includes(message.scalars[5] as number))
+    throw bad('it says neither that the study is over nor that it is not');
   const chunks = plan.choices.when === 'detached' ? uploadChunks(plan, own) : 0;
   if (!Number.isInteger(chunksHeld) || chunksHeld < 0 || chunksHeld > chunks)
     throw bad(`${chunksHeld} chunks held, of ${chunks}`);
@@ -102,8 +105,10 @@ export function readPooled(plan: Plan, message: Message, site: number, own: Site
     throw bad(`the study cannot go on from step ${startStep}`);
   const isTrained = schedule.placeOf(startStep).epoch >= epochs;
   if (entering.some(Boolean) && (startStep === 0 || isTrained)) throw bad(`no site can enter at step ${startStep}`);
+  if (isOver && ((!isTrained && plan.choices.when !== 'detached') || entering.some(Boolean)))
+    throw bad(`the study cannot be over at step ${startStep}`);
   const memberCount = present.filter(Boolean).length;
-  if (memberCount < quorumOf(plan) && !isTrained)
+  if (memberCount < quorumOf(plan) && !isTrained && !isOver)
     throw bad(`${memberCount} sites take part, and the plan asks for ${quorumOf(plan)}`);
   const classCount = classes.length / 3;
   const moments = momentsIn(sums);

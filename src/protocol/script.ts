@@ -9,6 +9,7 @@ import { type Exchange, Lines, partsAtSite } from './lines.ts';
 import { type PartLayout, type Plan, windowOf } from './plan.ts';
 import { piecesOf } from './pieces.ts';
 import { type Attendance, type Batch, type EpochStart, Schedule, type SchedulePlan } from './schedule.ts';
+import { type Script, Unfolded } from './unfolded.ts';
 import { stepsSumsLag, windowed } from './window.ts';
 
 export const partNames = ['train', 'val', 'test'] as const;
@@ -41,6 +42,8 @@ export interface Standing {
   readonly present: readonly boolean[];
   /** By site: whether it enters here, where it was not when the commit was made: then it has no half of it. */
   readonly entering: readonly boolean[];
+  /** The study is over, and its results are kept: a site that was not told so fetches what it is to have at the end. */
+  readonly isOver: boolean;
 }
 
 /** A study of all sites from its start to its planned end. */
@@ -52,6 +55,7 @@ export function wholeStanding({ sites, training }: Pick<Plan, 'sites' | 'trainin
     base: { epoch: 0, steps: 0 },
     present: each(true),
     entering: each(false),
+    isOver: false,
   };
 }
 
@@ -108,42 +112,56 @@ export function serverKnowsSegment(choices: Choices): boolean {
 /** The script of site `index`. It may be asked for the line after `pooled` only once `facts.counts` is set. */
 export function siteScript(plan: Plan, index: number, facts: ScriptFacts): Generator<Exchange, void, undefined> {
   const lines = new Lines(plan);
-  return acknowledged(lines, wholeStudy(plan, lines, index, facts));
+  return acknowledged(lines, new Unfolded(wholeStudy(plan, lines, index, facts)));
 }
 
-function* wholeStudy(plan: Plan, lines: Lines, index: number, facts: ScriptFacts): Generator<Exchange> {
+function* wholeStudy(plan: Plan, lines: Lines, index: number, facts: ScriptFacts): Script {
   yield lines.census();
   yield lines.pooled();
   const own = facts.counts[index];
   if (!own) return;
   const { standing } = facts;
-  const schedule = scheduleOf(plan, facts.counts, standing);
-  const { epochs, startStep } = standing;
-  if (plan.choices.when === 'detached') {
-    yield* detachedUpload(plan, lines, own, facts.chunksHeld);
-  } else {
-    const start = schedule.placeOf(startStep);
-    if (isGivenSegment(plan, standing, index)) {
-      yield* lines.weights('down', start.epoch, start.firstStep, segmentsOf(plan), true);
-      // The selected one, once an epoch has ended.
-      if (start.epoch > 0) yield* lines.weights('down', start.epoch - 1, 0, segmentsOf(plan), false);
-    }
-    for (let epoch = start.epoch; epoch < epochs; epoch++) {
-      const firstStep = Math.max(0, startStep - schedule.stepsBefore(epoch));
-      yield* trainingEpoch(plan, lines, schedule, index, epoch, firstStep);
-      if (plan.choices.segments === 'relay') yield* lines.weights('down', epoch, -1, segmentsOf(plan), true);
-      yield* evaluation(plan, lines, epoch, 1, own.val);
-      yield lines.line('down', 'verdict', { epoch, scalars: 2 });
-    }
-    yield* evaluation(plan, lines, epochs, 2, own.test);
+  if (!standing.isOver) yield trainingAndTest(plan, lines, index, own, facts);
+  const { epochs } = standing;
+  if (plan.trunkToSites) yield lines.weights('down', epochs, 0, [['trunk', plan.layouts.trunk]], false);
+  if (!standing.isOver && plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
+    yield lines.weights('up', epochs, 0, segmentsOf(plan), false);
   }
-  if (plan.trunkToSites) yield* lines.weights('down', epochs, 0, [['trunk', plan.layouts.trunk]], false);
-  if (plan.segmentsToServer && !serverKnowsSegment(plan.choices)) {
-    yield* lines.weights('up', epochs, 0, segmentsOf(plan), false);
-  }
-  yield lines.line('down', 'finish', {});
-  // The server closes only when it knows that the site has everything.
+  // The site has its last commit, with which another process of it can come for the end.
   yield lines.line('up', 'acknowledge', { epoch: epochs });
+  // The server has kept the study's results.
+  yield lines.line('down', 'finish', {});
+  // The site has kept its own.
+  yield lines.line('up', 'acknowledge', { epoch: epochs });
+}
+
+function* trainingAndTest(
+  plan: Plan,
+  lines: Lines,
+  index: number,
+  own: SiteCounts,
+  { counts, chunksHeld, standing }: ScriptFacts,
+): Script {
+  if (plan.choices.when === 'detached') {
+    yield detachedUpload(plan, lines, own, chunksHeld);
+    return;
+  }
+  const schedule = scheduleOf(plan, counts, standing);
+  const { epochs, startStep } = standing;
+  const start = schedule.placeOf(startStep);
+  if (isGivenSegment(plan, standing, index)) {
+    yield lines.weights('down', start.epoch, start.firstStep, segmentsOf(plan), true);
+    // The selected one, once an epoch has ended.
+    if (start.epoch > 0) yield lines.weights('down', start.epoch - 1, 0, segmentsOf(plan), false);
+  }
+  for (let epoch = start.epoch; epoch < epochs; epoch++) {
+    const firstStep = Math.max(0, startStep - schedule.stepsBefore(epoch));
+    yield trainingEpoch(plan, lines, schedule, index, epoch, firstStep);
+    if (plan.choices.segments === 'relay') yield lines.weights('down', epoch, -1, segmentsOf(plan), true);
+    yield evaluation(plan, lines, epoch, 1, own.val);
+    yield lines.line('down', 'verdict', { epoch, scalars: 2 });
+  }
+  yield evaluation(plan, lines, epochs, 2, own.test);
 }
 
 function segmentsOf(plan: Plan): readonly (readonly [string, PartLayout])[] {
@@ -160,7 +178,7 @@ function* trainingEpoch(
   site: number,
   epoch: number,
   firstStep: number,
-): Generator<Exchange> {
+): Script {
   const { order, segments } = plan.choices;
   const batches = schedule.batches(site, epoch);
   const window = windowOf(plan);
@@ -178,10 +196,10 @@ function* trainingEpoch(
         if (batch && kind === 'forward') {
           const pieces = piecesOfStep(plan, epoch, batch, { first: schedule.firstOfStep(epoch, step, site), place });
           inFlight.push(pieces);
-          yield* forward(lines, pieces);
+          yield forward(lines, pieces);
         }
         if (batch && kind === 'backward') {
-          yield* backward(plan, lines, inFlight.shift(), saysCommit && segments !== 'mirrored');
+          yield backward(plan, lines, inFlight.shift(), saysCommit && segments !== 'mirrored');
           if (segments === 'mirrored')
             yield lines.gradients('up', 'parameter-gradient', epoch, step, segmentsOf(plan), {
               batch,
@@ -195,7 +213,7 @@ function* trainingEpoch(
             scalars: saysCommit ? 1 : 0,
           });
       }
-      if (segments === 'average') yield* average(plan, lines, epoch, round.toStep - 1);
+      if (segments === 'average') yield average(plan, lines, epoch, round.toStep - 1);
     }
   } else if (order === 'turns') {
     const turns = schedule.turns(epoch);
@@ -205,11 +223,11 @@ function* trainingEpoch(
       if (turn) {
         yield lines.line('down', 'turn', { epoch, step: turn.fromStep });
         if (segments === 'relay' && turns[0] !== turn)
-          yield* lines.weights('down', epoch, turn.fromStep, segmentsOf(plan), true);
-        for (const batch of batches.slice(turn.fromStep, turn.toStep)) yield* trainingStep(plan, lines, epoch, batch);
-        if (segments === 'relay') yield* lines.weights('up', epoch, turn.toStep, segmentsOf(plan), true);
+          yield lines.weights('down', epoch, turn.fromStep, segmentsOf(plan), true);
+        for (const batch of batches.slice(turn.fromStep, turn.toStep)) yield trainingStep(plan, lines, epoch, batch);
+        if (segments === 'relay') yield lines.weights('up', epoch, turn.toStep, segmentsOf(plan), true);
       }
-      if (segments === 'average') yield* average(plan, lines, epoch, round);
+      if (segments === 'average') yield average(plan, lines, epoch, round);
     }
   } else if (order === 'arrival') {
     for (const { kind, step } of windowed(0, batches.length, window, 0)) {
@@ -217,17 +235,17 @@ function* trainingEpoch(
         const place = window > 1 ? 2 * step : undefined;
         const pieces = piecesOfStep(plan, epoch, batches[step] as Batch, { place });
         inFlight.push(pieces);
-        yield* forward(lines, pieces);
+        yield forward(lines, pieces);
       }
-      if (kind === 'backward') yield* backward(plan, lines, inFlight.shift());
+      if (kind === 'backward') yield backward(plan, lines, inFlight.shift());
     }
-    if (segments === 'average') yield* average(plan, lines, epoch, 0);
+    if (segments === 'average') yield average(plan, lines, epoch, 0);
   } else {
     const length = plan.training.roundSteps ?? batches.length;
     for (let round = 0; round < schedule.averagedRounds; round++) {
       for (const batch of batches.slice(round * length, (round + 1) * length))
-        yield* trainingStep(plan, lines, epoch, batch);
-      if (segments === 'average') yield* average(plan, lines, epoch, round);
+        yield trainingStep(plan, lines, epoch, batch);
+      if (segments === 'average') yield average(plan, lines, epoch, round);
     }
   }
 }
@@ -237,24 +255,19 @@ type StepPiece = Pick<Exchange, 'epoch' | 'step' | 'chunk' | 'batch' | 'place'> 
   readonly records: NonNullable<Exchange['records']>;
 };
 
-function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): Generator<Exchange> {
+function* trainingStep(plan: Plan, lines: Lines, epoch: number, batch: Batch): Script {
   const pieces = piecesOfStep(plan, epoch, batch, {});
-  yield* forward(lines, pieces);
-  yield* backward(plan, lines, pieces);
+  yield forward(lines, pieces);
+  yield backward(plan, lines, pieces);
 }
 
 /** A batch's activations go up. */
-function* forward(lines: Lines, pieces: readonly StepPiece[]): Generator<Exchange> {
+function* forward(lines: Lines, pieces: readonly StepPiece[]): Script {
   for (const piece of pieces) yield lines.activations(0, piece.records.count, piece);
 }
 
 /** What comes of them comes down: the cut gradient, with the labels at the site by way of the trunk's output. */
-function* backward(
-  plan: Plan,
-  lines: Lines,
-  pieces: readonly StepPiece[] = [],
-  saysCommit = false,
-): Generator<Exchange> {
+function* backward(plan: Plan, lines: Lines, pieces: readonly StepPiece[] = [], saysCommit = false): Script {
   const uShape = plan.choices.labels === 'site';
   for (const piece of pieces) {
     const { epoch, step, chunk, records, batch, place } = piece;
@@ -284,12 +297,12 @@ function piecesOfStep(
   });
 }
 
-function* average(plan: Plan, lines: Lines, epoch: number, step: number): Generator<Exchange> {
-  yield* lines.weights('up', epoch, step, segmentsOf(plan), true);
-  yield* lines.weights('down', epoch, step, segmentsOf(plan), true);
+function* average(plan: Plan, lines: Lines, epoch: number, step: number): Script {
+  yield lines.weights('up', epoch, step, segmentsOf(plan), true);
+  yield lines.weights('down', epoch, step, segmentsOf(plan), true);
 }
 
-function* evaluation(plan: Plan, lines: Lines, epoch: number, part: number, records: number): Generator<Exchange> {
+function* evaluation(plan: Plan, lines: Lines, epoch: number, part: number, records: number): Script {
   const rows = evaluationRows(plan);
   for (let from = 0, chunk = 0; from < records; from += rows, chunk++) {
     const count = Math.min(rows, records - from);
@@ -311,7 +324,7 @@ export function uploadChunks(plan: Plan, own: SiteCounts): number {
 }
 
 /** The messages of a `detached` upload in order: training part plain, then its augmented passes, then validation and test. */
-function* detachedUpload(plan: Plan, lines: Lines, own: SiteCounts, held: number): Generator<Exchange> {
+function* detachedUpload(plan: Plan, lines: Lines, own: SiteCounts, held: number): Script {
   const rows = evaluationRows(plan);
   const passes: (readonly [part: number, pass: number, records: number])[] = [];
   for (let pass = 0; pass <= plan.training.augmentPasses; pass++) passes.push([0, pass, own.train]);

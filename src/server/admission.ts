@@ -3,7 +3,7 @@
 import { ProtocolError, type SeptumError } from '../base/index.ts';
 import type { Plan } from '../protocol/index.ts';
 import type { Caller } from './reception.ts';
-import { goingBack, returnOf } from './refuse.ts';
+import { goingBack, returnOf, wentBack } from './refuse.ts';
 import type { ServerSiteLink } from './site-link.ts';
 
 export interface AdmissionOptions {
@@ -26,10 +26,7 @@ export async function admit({ connection, hello, key, sign, gate }: Caller, opti
     if (link.position > 0) options.restart(site);
     link.life = hello.text;
   } else if (link.life === '') {
-    throw new ProtocolError(
-      'study-went-back',
-      `the study has begun anew or went back to a commit since site ${hello.site} was here`,
-    );
+    throw wentBack(hello.site);
   } else if (link.life !== hello.text) {
     throw new ProtocolError('out-of-order', `another process takes part as site ${hello.site}`);
   }

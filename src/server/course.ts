@@ -1,23 +1,23 @@
 // A study at the server from its start, or from a commit, to its end or until it has to go back: the sites' sessions, training in the
 // study's order, validation and selection after each epoch, the test part at the end, and what each party then gets.
 
-import { ProtocolError } from '../base/index.ts';
+import { DataError, TransportError } from '../base/index.ts';
 import { changeOfEngine } from '../engine/index.ts';
-import { classWeights, isGivenSegment } from '../protocol/index.ts';
+import { classWeights, isGivenSegment, type Standing, wholeStanding } from '../protocol/index.ts';
 import type { ActivationStore } from '../store/index.ts';
 import { float32, type Tensor } from '../tensor/index.ts';
 import { begin, type Begun, countsByName } from './beginning.ts';
 import { stepsOfEpoch } from './census.ts';
-import { commitTensors, selectedIn, stateIn } from './commit-tensors.ts';
+import { commitTensors, pooledIn, selectedIn, stateIn } from './commit-tensors.ts';
 import type { Figures, ServerCommit, ServerCommits } from './commits.ts';
 import { type Pool, trainingPool, trainPoolEpoch } from './detached.ts';
 import { Epochs, knownSegment, TrainingLoss } from './epochs.ts';
 import { Evaluator } from './evaluation.ts';
 import { GoingBack } from './going-back.ts';
-import { handOver } from './hand-over.ts';
+import { HandOver, type HandOverState } from './hand-over.ts';
 import { trainEpoch } from './orders.ts';
 import type { ServerOptions, ServerResult } from './study-server.ts';
-import { StudySites } from './study-sites.ts';
+import { type Pooled, StudySites } from './study-sites.ts';
 import { COPY, hasCopy, Training } from './training.ts';
 import type { TrunkRunner } from './trunk-runner.ts';
 import { Uploads } from './uploads.ts';
@@ -37,11 +37,13 @@ export interface Network {
 }
 
 export interface CourseOptions extends Omit<ServerOptions, 'commits'> {
-  readonly network: Promise<Network>;
+  /** Loads it, once. */
+  readonly network: () => Promise<Network>;
   readonly commits: ServerCommits | undefined;
   /** How long the study waits for a site that has not connected yet. */
   readonly joinTimeoutMs: number | undefined;
   readonly silenceTimeoutMs: number;
+  readonly handOverTimeoutMs: number;
   /** Bytes of the courses before this one. */
   readonly traffic: { readonly bytesUp: number; readonly bytesDown: number };
   /** Told where the study goes on, once that is known. */
@@ -73,6 +75,8 @@ export class Course {
   #trainRecords = 0;
   #waitedMs = 0;
   #startedAt = 0;
+  /** Once the study is at its end, and cannot go back. */
+  #handOver: HandOver | undefined;
   /** The newest commit. */
   #committed: number | undefined;
   #committedMs: number;
@@ -113,9 +117,9 @@ export class Course {
     return this.#committed !== undefined && this.#committed > this.#startedAt;
   }
 
-  /** Whether it is at its end, and sites have left: it cannot go back. */
+  /** Whether its results are kept, or about to be: it cannot go back. */
   get isOver(): boolean {
-    return this.sites.links.some((link) => link.hasEverything);
+    return this.#handOver !== undefined;
   }
 
   /** Bytes that came from the sites and went to them so far. */
@@ -126,17 +130,13 @@ export class Course {
   }
 
   /**
-   * A site process that was started again. Before all have sent their census, or where it does not take part, it is as any, and so it is in
-   * `detached`: it goes on with its upload, or if that is done waits for the end with the others. Else gives false: the study has to go
-   * back to a commit for it. Throws ProtocolError when it cannot, because others have left.
+   * A site process that was started again. Before all have sent their census, where it does not take part, or when the study is over, it
+   * is as any, and so it is in `detached`: it goes on with its upload, or if that is done waits for the end with the others. Else gives
+   * false: the study has to go back to a commit for it.
    */
   restart(site: number): boolean {
-    const { pooled } = this.sites;
-    if (pooled && this.sites.isMember(site) && !this.#uploads) {
-      if (this.isOver)
-        throw new ProtocolError('study-stopped', 'the study is over, and other sites have left: it cannot go back');
-      return false;
-    }
+    const isInTraining = this.sites.pooled !== undefined && this.sites.isMember(site) && !this.isOver;
+    if (isInTraining && !this.#uploads) return false;
     this.sites.startOver(site);
     return true;
   }
@@ -149,22 +149,25 @@ export class Course {
   /** Runs the study to its end. When it settles, nothing of it uses the engine any more. */
   async run(): Promise<ServerResult> {
     try {
-      return await this.#run();
+      const result = await this.#run();
+      this.stop(new TransportError('closed', 'the study is over'));
+      return result;
     } catch (error) {
       this.stop(error, error instanceof GoingBack ? 'anew' : 'never');
       await this.#training?.quiet;
-      await this.#uploads?.quiet();
       throw error;
+    } finally {
+      await this.#uploads?.quiet();
     }
   }
 
   async #run(): Promise<ServerResult> {
-    const { plan, timeoutMs, orders, onEvent } = this.#options;
+    const { plan, orders, keep, onEvent } = this.#options;
     await orders.mayGoOn();
     this.sites.throwIfStopped();
     // The sites come, and the commit is read, while the graphs are loaded.
     const [network, begun] = await Promise.all([
-      this.#options.network,
+      this.#options.network(),
       begin({ ...this.#options, sites: this.sites, uploads: this.#uploads }),
     ]);
     const { pooled, standing, start } = begun;
@@ -188,8 +191,12 @@ export class Course {
     const { selected, history } = epochs;
     await network.trunk.setState(scope, selected.trunk);
     const test = await evaluator.part('test');
-    const segments = await handOver({ sites: this.sites, training, selected, timeoutMs, uploads: this.#uploads });
-    return {
+    this.#uploads?.end();
+    const handOver = this.#handOverOf(pooled, this.#atTheEnd(begun, training.steps), selected.trunk, training.steps);
+    const segments = await handOver.exchange(training, selected.segment);
+    this.sites.throwIfStopped();
+    this.#handOver = handOver;
+    const result: ServerResult = {
       counts: countsByName(plan, pooled.counts),
       val: history[selected.epoch]?.val ?? null,
       test,
@@ -206,6 +213,59 @@ export class Course {
       steps: training.steps,
       waitedMs: this.#waitedMs,
     };
+    await keep?.(result, this.#named(handOver.sites));
+    // Who has left a `detached` study after its upload need not come again.
+    await handOver.finish(handOver.sites.filter((site) => !this.#uploads || this.sites.link(site).isNear));
+    return { ...result, ...this.traffic };
+  }
+
+  /** Serves the end of a study whose results are kept to these sites. Throws DataError without a commit of its end. */
+  async runOver(awaited: readonly string[]): Promise<void> {
+    const { plan, commits, orders } = this.#options;
+    const end = await commits?.newest(
+      () => true,
+      (text) => this.#warn(text),
+    );
+    if (!end) throw new DataError('missing-data', `study ${plan.study} is over, and has no commit of its end`);
+    const pooled = pooledIn(end, plan);
+    const { present, base, history } = end;
+    const standing = this.#overStanding({ startStep: end.steps, epochs: history.length, base, present });
+    this.sites.settle(pooled, present);
+    this.#handOver = this.#handOverOf(pooled, standing, selectedIn(end, plan).trunk, end.steps);
+    this.sites.throwIfStopped();
+    const { sites } = this.#handOver;
+    await this.#handOver.finish(sites.filter((site) => !orders.withdrawn(site) && awaited.includes(this.#name(site))));
+  }
+
+  #handOverOf(pooled: Pooled, standing: Standing, trunk: Tensors, steps: number): HandOver {
+    const { plan, clock, handOverTimeoutMs, onEvent } = this.#options;
+    const onState = (site: string, state: HandOverState) => onEvent?.({ kind: 'hand-over', site, state });
+    const about = { pooled, standing, trunk, steps, timeoutMs: handOverTimeoutMs };
+    return new HandOver({ ...about, plan, clock, sites: this.sites, uploads: this.#uploads, onState });
+  }
+
+  /** The standing of a study after its last step. A site that was lost after the last commit has all that it needs too. */
+  #atTheEnd({ standing, start }: Begun, steps: number): Standing {
+    const { epochs, base } = standing;
+    const had = start?.steps === steps ? start.present : [];
+    const present = standing.present.map((is, site) => is || had[site] === true);
+    return this.#overStanding({ startStep: steps, epochs, base, present });
+  }
+
+  #overStanding(at: Pick<Standing, 'startStep' | 'epochs' | 'base' | 'present'>): Standing {
+    const { plan } = this.#options;
+    const whole = wholeStanding(plan);
+    // Where the server stands is nothing to the sites of a `detached` study.
+    const { startStep, base } = plan.choices.when === 'detached' ? whole : at;
+    return { ...whole, ...at, startStep, base, isOver: true };
+  }
+
+  #name(site: number): string {
+    return this.#options.plan.sites[site] ?? '';
+  }
+
+  #named(sites: readonly number[]): readonly string[] {
+    return sites.map((site) => this.#name(site));
   }
 
   /** The sites that enter get the segment as it stands, and the selected one. */

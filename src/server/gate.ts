@@ -10,6 +10,7 @@ import {
   type ProtocolErrorCode,
   type SeptumError,
   sha256Hex,
+  toHex,
 } from '../base/index.ts';
 import {
   checkEnrol,
@@ -53,10 +54,11 @@ export class Gate {
 
   /** The opening of a connection. Throws ProtocolError `no-proof` where the transport has no binding. */
   meet(connection: Connection): Entrance {
-    const { binding } = connection;
+    const { binding, certifiedKey } = connection;
     if (!binding) throw new ProtocolError('no-proof', 'the connection has nothing that a proof could be bound to');
     const { identity, cryptography } = this.#options;
-    return new Entrance(this, this.#options, new ServerProof({ signer: identity, cryptography, binding }));
+    const proof = new ServerProof({ signer: identity, cryptography, binding });
+    return new Entrance(this, this.#options, proof, certifiedKey);
   }
 
   /** Has a site that is in dismissed once it may not stay, until the function that it gives is called. */
@@ -121,11 +123,14 @@ export class Entrance {
   readonly #gate: Gate;
   readonly #options: GateOptions;
   readonly #proof: ServerProof;
+  readonly #certifiedKey: Uint8Array | undefined;
 
-  constructor(gate: Gate, options: GateOptions, proof: ServerProof) {
+  /** `certifiedKey` is the key of the certificate that the peer had to show. */
+  constructor(gate: Gate, options: GateOptions, proof: ServerProof, certifiedKey: Uint8Array | undefined) {
     this.#gate = gate;
     this.#options = options;
     this.#proof = proof;
+    this.#certifiedKey = certifiedKey;
   }
 
   /** What the peer is told first. */
@@ -134,8 +139,15 @@ export class Entrance {
   }
 
   /** A hello without its proof, and the key that it was proved with; whose that is, is not said here. Throws ProtocolError. */
-  take(received: Message): { readonly said: Message; readonly key: string } {
-    return this.#proof.take(received);
+  take(received: Message): { readonly said: Message; readonly key: string; readonly token: string } {
+    const taken = this.#proof.take(received);
+    const certified = this.#certifiedKey;
+    if (certified && toHex(certified) !== taken.key)
+      throw new ProtocolError(
+        'wrong-certificate',
+        `site ${JSON.stringify(taken.said.site.slice(0, 64))} has proved another key than that of the certificate which was shown in the TLS handshake`,
+      );
+    return taken;
   }
 
   /** Enrols a site that brings a token for a study that `serves`, and gives the answer. Throws ProtocolError when the token does not serve. */
@@ -144,7 +156,7 @@ export class Entrance {
     serves: (study: string) => boolean,
   ): { readonly answer: Message; readonly study: string; readonly site: string } {
     const { registry, dateMs } = this.#options;
-    const { said, key, token } = this.#proof.take(received);
+    const { said, key, token } = this.take(received);
     checkEnrol(said);
     const { site, text: study } = said;
     const hash = sha256Hex(fromHex(token));
@@ -157,7 +169,7 @@ export class Entrance {
   /** Notes that a site takes no further part in a study, and gives the answer; also to one that has said so before. Throws ProtocolError for a key that is not a site's of the study. */
   withdraw(received: Message): { readonly answer: Message; readonly study: string; readonly site: string } {
     const { registry, dateMs } = this.#options;
-    const { said, key } = this.#proof.take(received);
+    const { said, key } = this.take(received);
     checkWithdraw(said);
     const { site, text: study } = said;
     // Only a study that knows the key is asked: the others are none of its business.

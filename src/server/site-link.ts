@@ -26,7 +26,7 @@ import {
 } from '../protocol/index.ts';
 import type { Connection } from '../transport/index.ts';
 import { Changes } from './changes.ts';
-import { refuse } from './refuse.ts';
+import { refuse, wentBack } from './refuse.ts';
 
 export interface Received {
   readonly message: Message;
@@ -71,6 +71,8 @@ export interface SiteLinkOptions {
 
 /** A site whose connection broke is back within this time, if it lives and its network does. */
 const returnMs = 10_000;
+/** A site has kept what it ends with within this time, or has not heard that it is to. */
+const keepingMs = 30_000;
 
 export class ServerSiteLink {
   readonly #options: SiteLinkOptions;
@@ -250,14 +252,19 @@ export class ServerSiteLink {
     return this.#until(() => this.#inbox.length >= count, what);
   }
 
+  /** Resolves when the site has acknowledged what it is to before the server's next line. Throws as `receive` does. */
+  async acknowledged(mayLeave = false): Promise<void> {
+    if (this.#session.awaitsAcknowledge)
+      await this.#timed(() => !this.#session.awaitsAcknowledge, 'acknowledgement', mayLeave);
+  }
+
   /**
    * Sends the script's next line, now or as soon as the site is connected again. Resolves when the transport took it or it waits for the
    * site. Where the site is to acknowledge first, waits for that, and throws as `receive` does. A site that reads nothing for
    * `timeoutMs` loses its connection.
    */
   async send(kind: MessageKind, values: Values = {}, mayLeave = false): Promise<void> {
-    if (this.#session.awaitsAcknowledge)
-      await this.#timed(() => !this.#session.awaitsAcknowledge, 'acknowledgement', mayLeave);
+    await this.acknowledged(mayLeave);
     const composed = this.#session.compose(kind, values);
     const connection = this.#connection;
     if (!connection) return;
@@ -282,25 +289,42 @@ export class ServerSiteLink {
   }
 
   /**
-   * Waits until the site says that it has everything: `timeoutMs` at most, and not for one that has been gone for a while. One that is
-   * connected and does not say so may not have heard all of it, and is made to connect again. Throws ProtocolError when it starts over instead.
+   * Waits until the site says that it has kept everything, or is gone: gives whether it has. One that is connected and does not say so may
+   * not have heard all of it, and is made to connect again. Throws ProtocolError when it starts over instead.
    */
-  async drain(timeoutMs: number): Promise<void> {
+  async drain(): Promise<boolean> {
     const { clock } = this.#options;
-    const { signal } = this.#stopped;
     const restarts = this.#restarts;
-    const endMs = clock.nowMs() + timeoutMs;
     while (this.#session.expected) {
-      signal.throwIfAborted();
+      this.#stopped.signal.throwIfAborted();
       const connection = this.#connection;
-      const patientMs = (connection ? this.#quietSince : (this.#lostSince ?? 0)) + returnMs;
-      const leftMs = Math.min(endMs, patientMs) - clock.nowMs();
+      if (!connection) return false;
+      const leftMs = this.#quietSince + keepingMs - clock.nowMs();
       if (leftMs > 0) await this.#changes.nextWithin(leftMs);
-      else if (connection && clock.nowMs() < endMs)
-        this.#sendAway(connection, 'connected, but does not say that it has everything');
-      else return;
+      else this.#sendAway(connection, 'connected, but does not say that it has everything');
       this.#checkRestarts(restarts);
     }
+    return true;
+  }
+
+  /** Resolves with whether the site is there: at once, or within `patienceMs()` of `sinceMs` or of when it was last there. */
+  async returns(patienceMs: () => number, sinceMs: number): Promise<boolean> {
+    const { clock } = this.#options;
+    while (!this.#connection) {
+      this.#stopped.signal.throwIfAborted();
+      const leftMs = Math.max(sinceMs, this.#lostSince ?? sinceMs) + patienceMs() - clock.nowMs();
+      if (leftMs <= 0) return false;
+      await this.#changes.nextWithin(leftMs);
+    }
+    return true;
+  }
+
+  /** Replaces the session, whichever process the site has: it is told to begin anew. */
+  beginAnew(session: Session): void {
+    this.restart(session);
+    this.life = '';
+    const connection = this.#connection;
+    if (connection) this.dismiss(connection, wentBack(this.#options.site), 'anew');
   }
 
   /** Lets a connection go: the site counts as lost from here on. */
@@ -380,7 +404,7 @@ export class ServerSiteLink {
       this.#checkRestarts(restarts);
       if (ready()) return;
       signal.throwIfAborted();
-      if (!this.#options.isAwaited()) {
+      if (!mayLeave && !this.#options.isAwaited()) {
         await this.#changes.next();
         continue;
       }

@@ -32,6 +32,7 @@ export function atStart(plan: Plan, there: There, isStopping: boolean): Beginnin
       base: { epoch: 0, steps: 0 },
       present: plan.sites.map((_, site) => there.has(site)),
       entering: plan.sites.map(() => false),
+      isOver: false,
     },
   };
 }
@@ -69,6 +70,7 @@ export function atCommit(plan: Plan, commit: ServerCommit, there: There, isStopp
       base: isAny ? { epoch, steps: commit.steps } : commit.base,
       present,
       entering: present.map((takesPart, site) => takesPart && commit.present[site] !== true),
+      isOver: false,
     },
   };
 }
@@ -112,6 +114,7 @@ export function detachedAt(
       base: isOther ? { epoch: history.length, steps } : base,
       present,
       entering,
+      isOver: false,
     },
   };
 }

@@ -16,6 +16,7 @@ import type { EpochRecord } from './epochs.ts';
 import type { PartMetrics } from './evaluation.ts';
 import type { Gate } from './gate.ts';
 import { GoingBack } from './going-back.ts';
+import type { HandOverState } from './hand-over.ts';
 import { replicaScope } from './orders.ts';
 import { Reception } from './reception.ts';
 import { goingBack, hasWithdrawn } from './refuse.ts';
@@ -45,6 +46,13 @@ export interface ServerOptions {
    * or `timeoutMs` if that is longer.
    */
   readonly silenceTimeoutMs?: number | undefined;
+  /** How long the study waits, when its results are kept, for a site that has not said that it has kept its own. Default: `timeoutMs`. */
+  readonly handOverTimeoutMs?: number | undefined;
+  /**
+   * Keeps what the study ended with, and which sites are to hear so. Only when it has, any site is told that the study is over; what it throws
+   * the study ends with.
+   */
+  readonly keep?: ((result: ServerResult, sites: readonly string[]) => Promise<void>) | undefined;
   /** `detached`: where activations are kept. */
   readonly activations?: ActivationStore;
   readonly logOrder?: (entry: {
@@ -110,6 +118,8 @@ export type ServerEvent =
   /** The study stands still after so many server steps, and goes on. */
   | { readonly kind: 'paused'; readonly step: number }
   | { readonly kind: 'going-on' }
+  /** The study is over, and how it stands with what a site is to have at the end. */
+  | { readonly kind: 'hand-over'; readonly site: string; readonly state: HandOverState }
   /** A site takes no part any more. */
   | { readonly kind: 'withdrawn'; readonly site: string }
   | { readonly kind: 'warning'; readonly text: string };
@@ -140,6 +150,13 @@ export interface ServerResult {
   readonly waitedMs: number;
 }
 
+/** Why a study goes back. */
+interface Back {
+  readonly reason: string;
+  readonly steps: number;
+  readonly straggler: number | undefined;
+}
+
 /** No honest batch takes longer, on the slowest machine; longer ones are allowed for by a longer `timeoutMs`. */
 const silenceMsLeast = 600_000;
 /** How often a study may go back without a commit in between. */
@@ -152,6 +169,7 @@ export class StudyServer {
   readonly #ended = new AbortController();
   /** Undefined while the study goes back. */
   #course: Course | undefined;
+  #network: Promise<Network> | undefined;
   #traffic = { bytesUp: 0, bytesDown: 0 };
   readonly #withdrawn = new Set<number>();
   /** While the study is paused: who waits for its end. */
@@ -199,13 +217,31 @@ export class StudyServer {
     const tookPart = isPooled || (this.#course?.sites.isMember(site) ?? true);
     this.#withdrawn.add(site);
     onEvent?.({ kind: 'withdrawn', site: name });
-    if (tookPart) this.#goBack(`site ${name} has withdrawn`);
+    if (tookPart && this.#course?.isOver !== true) this.#goBack(`site ${name} has withdrawn`);
     else this.#course?.sites.link(site).stop(hasWithdrawn(name), hasWithdrawn(name), 'never');
     this.#pause?.tell();
   }
 
   /** Runs the study, once. Rejects with TimeoutError when a site stays away, DataError when a site's data do not serve, or the signal's reason. */
-  async run(): Promise<ServerResult> {
+  run(): Promise<ServerResult> {
+    return this.#receiving(() => this.#study());
+  }
+
+  /**
+   * Serves the end of a study whose results are kept to those of its sites that have not said that they have kept theirs. Resolves when they
+   * have, or have been away for `handOverTimeoutMs`, or when `signal` aborts. Rejects with DataError without the study's last commit.
+   */
+  async runOver(sites: readonly string[]): Promise<void> {
+    await this.#receiving(async () => {
+      const course = this.#newCourse(undefined);
+      this.#course = course;
+      this.#options.signal.throwIfAborted();
+      await course.runOver(sites);
+    });
+  }
+
+  /** Does the study's work while sites come in. */
+  async #receiving<T>(work: () => Promise<T>): Promise<T> {
     const { listener, gate, onEvent, plan, clock, signal } = this.#options;
     const onAbort = () => this.#stop(signal.reason);
     if (signal.aborted) onAbort();
@@ -232,7 +268,7 @@ export class StudyServer {
     const isShared = this.#options.reception !== undefined;
     const receiving = isShared ? undefined : reception.run(this.#ended.signal).catch(() => undefined); // It ends with the listener or the signal.
     try {
-      const result = await this.#study();
+      const result = await work();
       this.#stop(new TransportError('closed', 'the study is over'));
       return result;
     } catch (error) {
@@ -316,34 +352,10 @@ export class StudyServer {
 
   /** From the start or the newest commit to the end, and back to a commit as often as need be. */
   async #study(): Promise<ServerResult> {
-    const { plan, onEvent, timeoutMs, joinTimeoutMs, signal } = this.#options;
-    const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = this.#options;
-    const network = this.#network();
-    network.catch(() => undefined); // The course sees it.
-    let back: { readonly reason: string; readonly steps: number; readonly straggler: number | undefined } | undefined;
+    const { plan, signal } = this.#options;
+    let back: Back | undefined;
     for (let times = 0; ; times++) {
-      const before = back;
-      const course = new Course({
-        ...this.#options,
-        network,
-        commits: this.#commits,
-        joinTimeoutMs: before ? timeoutMs : joinTimeoutMs,
-        silenceTimeoutMs,
-        traffic: this.#traffic,
-        away: new Set(before?.straggler === undefined ? [] : [before.straggler]),
-        orders: this.#orders,
-        onStart: (start) => {
-          const { steps: step = 0, history = [] } = start ?? {};
-          if (start || before)
-            onEvent?.({
-              kind: 'resumed',
-              step,
-              undone: Math.max(0, (before?.steps ?? step) - step),
-              reason: before?.reason ?? 'the server was started again',
-              history,
-            });
-        },
-      });
+      const course = this.#newCourse(back);
       this.#course = course;
       signal.throwIfAborted();
       await this.#forget();
@@ -362,7 +374,34 @@ export class StudyServer {
     }
   }
 
-  async #network(): Promise<Network> {
+  #newCourse(before: Back | undefined): Course {
+    const { onEvent, timeoutMs, joinTimeoutMs, handOverTimeoutMs = timeoutMs } = this.#options;
+    const { silenceTimeoutMs = Math.max(silenceMsLeast, timeoutMs) } = this.#options;
+    return new Course({
+      ...this.#options,
+      network: () => (this.#network ??= this.#loadNetwork()),
+      commits: this.#commits,
+      joinTimeoutMs: before ? timeoutMs : joinTimeoutMs,
+      silenceTimeoutMs,
+      handOverTimeoutMs,
+      traffic: this.#traffic,
+      away: new Set(before?.straggler === undefined ? [] : [before.straggler]),
+      orders: this.#orders,
+      onStart: (start) => {
+        const { steps: step = 0, history = [] } = start ?? {};
+        if (start || before)
+          onEvent?.({
+            kind: 'resumed',
+            step,
+            undone: Math.max(0, (before?.steps ?? step) - step),
+            reason: before?.reason ?? 'the server was started again',
+            history,
+          });
+      },
+    });
+  }
+
+  async #loadNetwork(): Promise<Network> {
     const { plan, study, engine } = this.#options;
     const trunk = await TrunkRunner.open(engine, study, hasCopy(plan));
     const scopes = plan.choices.trunk === 'averaged' ? plan.sites.map((_, site) => replicaScope(site)) : [''];

@@ -169,6 +169,12 @@ export class StudySites {
     this.link(site).restart(this.#session(site));
   }
 
+  /** The same for whichever process the site has. */
+  beginAnew(site: number): void {
+    this.#facts[site] = unknownFacts(this.#plan);
+    this.link(site).beginAnew(this.#session(site));
+  }
+
   /** Does `work` with a site, and again from its start whenever the site starts over meanwhile. */
   async redoing<T>(site: number, work: (restarts: number) => Promise<T>): Promise<T> {
     for (;;) {

@@ -1,7 +1,7 @@
 // `detached`: each site runs its frozen segment once and uploads the activations, which the server keeps in its store. A site process
 // that starts over goes on after the chunks that the store holds.
 
-import { messageOf, ProtocolError, SeptumError } from '../base/index.ts';
+import { messageOf, ProtocolError, SeptumError, TimeoutError } from '../base/index.ts';
 import {
   CHUNKS_UNACKNOWLEDGED,
   evaluationRows,
@@ -35,6 +35,7 @@ export class Uploads {
   /** By site: how often it had started over when the upload of that session ended. */
   readonly #ended = new Map<number, number>();
   readonly #refused = new Set<number>();
+  #isOver = false;
   /** Who takes part, and what was pooled of whom. */
   #settled: { readonly pooled: Pooled; readonly standing: Standing } | undefined;
 
@@ -78,15 +79,29 @@ export class Uploads {
     return missing.length > 0;
   }
 
+  /** Whether an upload of the site is going on. */
+  isUnderWay(site: number): boolean {
+    return this.#underWay.has(site);
+  }
+
   /** Resolves when a site that is there is at the end of its upload. */
   async awaitUpload(site: number): Promise<void> {
     if (this.#ended.get(site) === this.#options.sites.restarts(site)) return;
-    await (this.#underWay.get(site) ?? this.#start(site, false));
+    await (this.#underWay.get(site) ?? this.#takeAgain(site));
   }
 
   /** Whether nothing more is heard from the site. */
   isRefused(site: number): boolean {
     return this.#refused.has(site);
+  }
+
+  /** No site enters any more: takes up no further uploads, and ends those of sites that do not take part. */
+  end(): void {
+    const { sites } = this.#options;
+    this.#isOver = true;
+    for (const site of this.#underWay.keys())
+      if (!sites.isMember(site)) this.#refuse(site, new ProtocolError('study-stopped', 'the study is over'));
+    sites.changes.tell();
   }
 
   /** Resolves when nothing is written any more, once the sites are stopped. */
@@ -97,17 +112,27 @@ export class Uploads {
   /** Takes uploads as sites come. What goes wrong with one costs that site its part, and nobody else anything. */
   async #takeOthers(): Promise<void> {
     const { sites } = this.#options;
-    while (!sites.isStopped) {
-      for (const site of sites.left)
-        if (sites.isReady(site) && !this.#underWay.has(site))
-          this.#start(site, false).catch((error: unknown) => this.#refuse(site, error));
+    while (!sites.isStopped && !this.#isOver) {
+      for (const site of sites.left) if (sites.isReady(site) && !this.#underWay.has(site)) void this.#takeAgain(site);
       await sites.changes.next();
     }
   }
 
+  /** The upload of a site whose census is not taken yet. */
+  #takeAgain(site: number): Promise<void> {
+    const upload = this.#start(site, false);
+    upload.catch((error: unknown) => {
+      if (this.#options.sites.isStopped) return;
+      // It was away for long: if it comes again, it begins anew.
+      if (error instanceof TimeoutError) this.#options.sites.beginAnew(site);
+      else this.#refuse(site, error);
+    });
+    return upload;
+  }
+
   #refuse(site: number, error: unknown): void {
     const { sites, onRefused } = this.#options;
-    if (sites.isStopped) return;
+    if (this.#refused.has(site)) return;
     this.#refused.add(site);
     const words = error instanceof SeptumError ? error.message : 'its upload failed at the server';
     sites.link(site).stop(error, new ProtocolError('study-stopped', words), 'never');

@@ -61,6 +61,8 @@ export interface SiteOptions {
   readonly commits?: CommitStore | undefined;
   /** Where every message is recorded before it leaves, and what was refused. */
   readonly ledger?: Ledger | undefined;
+  /** Keeps what the site ends with. Only when it has, the server is told that it has everything; what it throws the site ends with. */
+  readonly keep?: ((result: SiteResult) => Promise<void>) | undefined;
   readonly onEvent?: (event: SiteEvent) => void;
 }
 
@@ -185,9 +187,13 @@ export class SiteAgent {
 
   /** The study from its first line to its last. */
   async #course(): Promise<SiteResult> {
-    const { index } = this.#options;
     this.#held = (await this.#commits?.held()) ?? [];
     for (let line = this.#session.expected; line; line = this.#session.expected) await this.#follow(line);
+    return this.#result();
+  }
+
+  #result(): SiteResult {
+    const { index } = this.#options;
     const counts = this.#facts.counts[index];
     assert(counts, 'the study ended after the census');
     const { inputs, target, classCounts } = this.#inStudy.pooled;
@@ -266,6 +272,7 @@ export class SiteAgent {
         return line.records ? undefined : this.#commit(0, true);
       case 'finish':
         await this.#link.receive('finish');
+        await this.#options.keep?.(this.#result());
         return;
       case 'hello':
       case 'welcome':

@@ -59,6 +59,8 @@ const pauseMsMost = 2_000;
 const welcomeTimeoutMs = 10_000;
 /** How long a site looks for the reason why its connection was closed, most of which is here already. */
 const partingMs = 200;
+/** How long a site that has everything looks for a server that has not heard so. */
+const partingTimeoutMs = 5_000;
 /** How long telling the server why the site closes may take. */
 const refusalTimeoutMs = 2_000;
 
@@ -162,17 +164,22 @@ export class SiteLink {
   }
 
   /**
-   * Sends the script's last line, once. Whether it arrives makes no difference here: the site has everything, and a server that does
-   * not hear so waits a while for nothing.
+   * Sends the script's last line. The site has kept everything, so it ends well whether it arrives or not; but a server that does not hear
+   * so waits for nothing, so where the connection is gone another is tried for a while.
    */
   async farewell(): Promise<void> {
     const { signal, outbound } = this.#options;
     const composed = this.#session.compose('acknowledge');
-    const connection = this.#connection;
+    let connection = this.#connection;
     try {
-      await connection?.send(outbound.frameOf(composed), signal);
+      if (!connection) throw new TransportError('closed', 'the connection is gone');
+      await connection.send(outbound.frameOf(composed), signal);
     } catch (error) {
       if (!(error instanceof TransportError)) throw error;
+      this.#drop();
+      await connection?.close();
+      connection = await this.#open(partingTimeoutMs).catch(() => undefined); // A server that has ended, or has another word for it.
+      signal.throwIfAborted();
     }
     if (connection) await this.#afterTheEnd(connection);
   }
@@ -211,8 +218,8 @@ export class SiteLink {
     return nextMessage(connection, signal);
   }
 
-  async #open(): Promise<Connection> {
-    const { connect, site, planHash, life, keys, signal, clock, timeoutMs, onState, outbound } = this.#options;
+  async #open(timeoutMs = this.#options.timeoutMs): Promise<Connection> {
+    const { connect, site, planHash, life, keys, signal, clock, onState, outbound } = this.#options;
     const session = this.#session;
     const deadline = clock.nowMs() + timeoutMs;
     for (;;) {

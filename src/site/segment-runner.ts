@@ -4,15 +4,27 @@
 // With a window of W steps up to W batches are in flight, and the backward pass of each takes the parameters of its own forward pass. So
 // there are W + 1 sets of the parameters' names at the engine: an update reads one and leaves what it makes in the next, in turn. While
 // nothing is in flight the parameters have their plain names.
+//
+// A small network learns from a batch in one run with the next one's forward pass: until that comes, or somebody asks for what it has
+// learnt, it owes it.
 
 import { BusyTime, type Clock } from '../base/index.ts';
 import { type Engine, GraphTable, type Run } from '../engine/index.ts';
 import type { Graph } from '../onnx/index.ts';
 import { type PartLayout, stateTensors } from '../protocol/index.ts';
-import { bindingsInFlight, type CompiledStudy, type GraphName, graphOf, type InFlight } from '../split/index.ts';
+import {
+  bindingsInFlight,
+  type CompiledStudy,
+  type GraphName,
+  graphOf,
+  type InFlight,
+  learnForwardGraph,
+  NEXT,
+} from '../split/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 
 type Part = 'segment' | 'head';
+type SiteGraph = GraphName | 'segment-learn-forward';
 type Tensors = Readonly<Record<string, Tensor>>;
 
 /** A batch between its forward and its backward pass. */
@@ -33,11 +45,15 @@ export interface HeadStep {
 export class SegmentRunner {
   readonly #engine: Engine;
   readonly #study: CompiledStudy;
-  readonly #graphs: GraphTable<GraphName, InFlight>;
+  readonly #graphs: GraphTable<SiteGraph, InFlight>;
   readonly #busy: BusyTime;
   readonly #window: number;
   /** By version of the parameters and place of the batch. */
   readonly #places: readonly (readonly InFlight[])[];
+  /** Whether learning and the next forward pass are one run. */
+  readonly #together: boolean;
+  /** What the segment is yet to learn from, as `segment-learn` takes it. */
+  #owed: Tensors | undefined;
   /** The version of the parameters that is current; 0 has the plain names. */
   #version = 0;
   /** Batches that went up so far. */
@@ -46,14 +62,15 @@ export class SegmentRunner {
   private constructor(
     engine: Engine,
     study: CompiledStudy,
-    graphs: GraphTable<GraphName, InFlight>,
-    { window, clock }: { readonly window: number; readonly clock: Clock },
+    graphs: GraphTable<SiteGraph, InFlight>,
+    { window, clock, together }: { readonly window: number; readonly clock: Clock; readonly together: boolean },
   ) {
     this.#engine = engine;
     this.#study = study;
     this.#graphs = graphs;
     this.#busy = new BusyTime(() => clock.nowMs());
     this.#window = window;
+    this.#together = together;
     const versions = window > 1 ? window + 1 : 1;
     const named = (what: string, index: number) => (index === 0 ? '' : `${what}${index}/`);
     this.#places = Array.from({ length: versions }, (_, version) =>
@@ -73,11 +90,13 @@ export class SegmentRunner {
     options: { readonly window: number; readonly clock: Clock },
   ): Promise<SegmentRunner> {
     const names = (Object.keys(study.graphs) as GraphName[]).filter((name) => !name.startsWith('trunk'));
-    const graphs = new Map(names.map((name) => [name, graphOf(study, name)]));
+    const graphs = new Map<SiteGraph, Graph>(names.map((name) => [name, graphOf(study, name)]));
+    const both = learnForwardGraph(study);
+    if (both) graphs.set('segment-learn-forward', both);
     const bind = (graph: Graph, at: InFlight) => bindingsInFlight(graph, study.kept.segment, at);
     const table = await GraphTable.load(engine, graphs, bind);
     await engine.put(state);
-    return new SegmentRunner(engine, study, table, options);
+    return new SegmentRunner(engine, study, table, { ...options, together: both !== undefined });
   }
 
   /**
@@ -86,8 +105,13 @@ export class SegmentRunner {
    */
   async forward(x: Tensor, masks: Tensors): Promise<{ readonly cut: Tensor; readonly flight: Flight }> {
     const at = this.#places[this.#version]?.[this.#forwards++ % this.#window] as InFlight;
-    const run = this.#run('segment-forward', { x, ...masks }, ['cut'], at);
-    return { cut: one(await this.#busy.during(() => this.#engine.run(run)), 'cut'), flight: { x, masks, at } };
+    const owed = this.#owed;
+    this.#owed = undefined;
+    const cut = owed ? `${NEXT}cut` : 'cut';
+    const run = owed
+      ? this.#run('segment-learn-forward', { ...owed, ...ofNext({ x, ...masks }) }, [cut], at)
+      : this.#run('segment-forward', { x, ...masks }, [cut], at);
+    return { cut: one(await this.#busy.during(() => this.#engine.run(run)), cut), flight: { x, masks, at } };
   }
 
   /** The activations of records in inference form. */
@@ -110,10 +134,14 @@ export class SegmentRunner {
 
   /**
    * Backward pass of a batch with the parameters of its forward pass, and the update of segment and head by their own gradients. Takes the
-   * batch and its gradient away from the caller.
+   * batch and its gradient away from the caller. Resolves when this is done, or is left to the next `forward`; see `learnOwed`.
    */
   async learn({ x, masks, at }: Flight, cutGradient: Tensor, hyper: Tensor): Promise<void> {
     const feeds = { x, ...masks, 'cut.gradient': cutGradient };
+    if (this.#together) {
+      this.#owed = { ...feeds, hyper };
+      return;
+    }
     const runs: Run[] = [];
     if (this.#study.graphs['segment-learn']) {
       runs.push({ ...this.#run('segment-learn', { ...feeds, hyper }), transfer: true });
@@ -180,8 +208,16 @@ export class SegmentRunner {
     return runs;
   }
 
+  /** Makes up for what `learn` left to the next forward pass. */
+  async learnOwed(): Promise<void> {
+    const owed = this.#owed;
+    this.#owed = undefined;
+    if (owed) await this.#busy.during(() => this.#engine.run(this.#run('segment-learn', owed)));
+  }
+
   /** Gives the parameters their plain names again. Nothing is in flight. */
   async #settle(): Promise<void> {
+    await this.learnOwed();
     if (this.#version === 0) return;
     const { parameters } = this.#place;
     const names = this.parts.flatMap((part) => this.#layout(part).groups.map((_, index) => `${part}.w${index}`));
@@ -195,9 +231,16 @@ export class SegmentRunner {
     return this.#places[this.#version]?.[0] as InFlight;
   }
 
-  #run(name: GraphName, feeds: Tensors, fetch: readonly string[] = [], at = this.#place): Run {
+  #run(name: SiteGraph, feeds: Tensors, fetch: readonly string[] = [], at = this.#place): Run {
     return this.#graphs.run(name, at, feeds, fetch);
   }
+}
+
+/** The inputs of a forward pass as `segment-learn-forward` calls them. */
+function ofNext(feeds: Tensors): Tensors {
+  const named: Record<string, Tensor> = {};
+  for (const name in feeds) named[NEXT + name] = feeds[name] as Tensor;
+  return named;
 }
 
 function one(results: Tensors, name: string): Tensor {

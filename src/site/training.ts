@@ -139,8 +139,9 @@ export class SiteTraining {
   }
 
   /** Resolves when the segment has learnt from all gradients that came. Rejects with what went wrong. */
-  learned(): Promise<void> {
-    return this.#learning;
+  async learned(): Promise<void> {
+    await this.#learning;
+    await this.#options.segment.learnOwed();
   }
 
   /** Sends the gradient of the trunk's output, or with `mirrored` those of the parameters at the site. */
@@ -166,7 +167,7 @@ export class SiteTraining {
   async #commitIfTold(message: Message, { epoch, step }: Exchange): Promise<void> {
     const { plan, schedule, commit } = this.#options;
     if (!commitsWithin(plan) || message.scalars.at(-1) !== 1) return;
-    await this.#learning;
+    await this.learned();
     await commit(schedule.stepsBefore(epoch) + step + 1);
   }
 

@@ -4,9 +4,8 @@
 import { differentiate, slotCount } from '../autodiff/index.ts';
 import { ConfigError, EngineError } from '../base/index.ts';
 import type { Network } from '../models/index.ts';
-import { type Graph, GraphBuilder, inferTypes } from '../onnx/index.ts';
+import { type Graph, GraphBuilder, inferTypes, withoutCopiedOutputs } from '../onnx/index.ts';
 import type { Choices, LossKind, OptimizerSettings, Task } from '../protocol/index.ts';
-import { float32 } from '../tensor/index.ts';
 import { keptValues } from './kept.ts';
 import { layoutOf, openPart } from './layout.ts';
 import type { MaskSpec } from './masks.ts';
@@ -149,7 +148,7 @@ export function compileStudy(settings: CompileSettings): CompiledStudy {
   return {
     network,
     parts: { segment, trunk, ...(head ? { head } : {}) },
-    graphs,
+    graphs: Object.fromEntries(Object.entries(graphs).map(([name, graph]) => [name, withoutCopiedOutputs(graph)])),
     kept: { segment: keptSegment, trunk: keptTrunk },
     cutDims,
     ...(trunkOutputDims ? { trunkOutputDims } : {}),
@@ -181,7 +180,7 @@ export function compileUncut(
   const x = { name: 'x', dims: network.inputDims };
   return {
     part,
-    step: lossStep('network-step', part, x, settings, 'update-only', namesOf(atSites)),
+    step: withoutCopiedOutputs(lossStep('network-step', part, x, settings, 'update-only', namesOf(atSites))),
     evaluate: evaluationGraph('network-evaluate', part, x, 'y'),
   };
 }
@@ -256,12 +255,11 @@ function lossStep(
   const from = builder.input(input.name, 'float32', ['N', ...input.dims]);
   const parameters = openPart(builder, part.part, part.layout);
   const y = addOpened(builder, part, parameters, from, 'training');
-  const total = addStudyLoss(builder, settings, y);
+  const seeds = addStudyLoss(builder, settings, y);
   const weights = weightInputs(part);
-  const one = builder.constant(float32([1], []));
   const gradients = differentiate(
     builder,
-    new Map([[total, one]]),
+    seeds,
     form === 'update-only' ? weights : [...weights, from],
     new Set(form === 'gradients' ? weights : inDouble.map((name) => parameters.get(name) as string)),
   );

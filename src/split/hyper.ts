@@ -25,6 +25,15 @@ export function hyperOf(
   return tensor('float32', [4], hyperValues(training.optimizer, rate, place.update, place.scale));
 }
 
-function scheduleOf({ learningRate: rate, schedule }: Pick<TrainingSettings, 'learningRate' | 'schedule'>): Schedule {
+/** By a study's settings: they are asked at every step. */
+const schedules = new WeakMap<object, Schedule>();
+
+function scheduleOf(training: Pick<TrainingSettings, 'learningRate' | 'schedule'>): Schedule {
+  let schedule = schedules.get(training);
+  if (!schedule) schedules.set(training, (schedule = makeSchedule(training)));
+  return schedule;
+}
+
+function makeSchedule({ learningRate: rate, schedule }: Pick<TrainingSettings, 'learningRate' | 'schedule'>): Schedule {
   return schedule.kind === 'cosine' ? { ...schedule, rate, finalRate: schedule.floor * rate } : { ...schedule, rate };
 }

@@ -65,14 +65,17 @@ export interface LossSettings {
   readonly task: Task;
 }
 
-/** Adds the loss of the network's output `y` and returns the weighted total. Declares labels, weight and (regression) target; `loss` is an output. */
-export function addStudyLoss(builder: GraphBuilder, { loss, task }: LossSettings, y: string): string {
+/**
+ * Adds the loss of the network's output `y` and returns the seed of its gradient: that of a step's loss by each record's is the record's weight.
+ * Declares labels, weight and (regression) target; `loss` is an output.
+ */
+export function addStudyLoss(builder: GraphBuilder, { loss, task }: LossSettings, y: string): Map<string, string> {
   const classes = task.kind === 'classification';
   const labels = builder.input('labels', classes ? 'int32' : 'float32', ['N']);
   const weight = builder.input('weight', 'float32', ['N']);
-  const result = addLoss(builder, loss, { prediction: y, weight, ...targetOf(builder, loss, task, labels) });
-  builder.output(result.perRecord, 'loss');
-  return result.total;
+  const { perRecord } = addLoss(builder, loss, { prediction: y, weight, ...targetOf(builder, loss, task, labels) });
+  builder.output(perRecord, 'loss');
+  return new Map([[perRecord, weight]]);
 }
 
 function targetOf(
@@ -90,12 +93,7 @@ function targetOf(
     };
   }
   const target = builder.input('target', 'float32', [2]);
-  const [mean, stdDev] = [0, 1].map((index) =>
-    builder.add('Gather', [
-      target,
-      builder.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(BigInt(index)) }),
-    ]),
-  ) as [string, string];
+  const [mean, stdDev] = builder.split(target, 0, [1, 1]) as [string, string];
   if (loss === 'rmsle') return { target: labels, mean, stdDev };
   return { target: builder.add('Div', [builder.add('Sub', [labels, mean]), stdDev]) };
 }
@@ -121,7 +119,10 @@ export function addPartUpdate(
     );
     return { parameter, gradient: gradients[index] as string, slots };
   });
-  addUpdate(builder, settings.optimizer, groups, hyper, settings.clipNorm).forEach((updated, index) => {
+  // Only a site's cut gradient is of another mean than its update is.
+  const unscaled = part.part === 'trunk' || part.part === 'network';
+  const { optimizer, clipNorm } = settings;
+  addUpdate(builder, optimizer, groups, hyper, { clipNorm, unscaled }).forEach((updated, index) => {
     builder.output(updated.parameter, `${part.part}.w${index}.next`);
     updated.slots.forEach((slot, place) => builder.output(slot, `${part.part}.w${index}.s${place}.next`));
   });

@@ -26,6 +26,19 @@ export type TokenStanding = 'open' | 'unknown' | 'expired' | 'spent';
 /** What a key is to a site: its own, none of its keys ever, one that another has replaced, one that was revoked, or that of a site that has withdrawn. */
 export type KeyStanding = 'enrolled' | 'unknown' | 'replaced' | 'revoked' | 'withdrawn';
 
+/** A site that has or had a key. */
+export interface KeyHolder {
+  readonly site: string;
+  readonly standing: Exclude<KeyStanding, 'unknown'>;
+}
+
+/** An invite as the registry has it. */
+export interface RegisteredInvite {
+  readonly site: string;
+  readonly tokenHash: string;
+  readonly standing: Exclude<TokenStanding, 'unknown'>;
+}
+
 /** Every method throws DataError `bad-file` when the registry cannot be read or written. */
 export interface Registry extends AsyncDisposable {
   /** How the studies go, and what their operator wants of them. */
@@ -58,6 +71,10 @@ export interface Registry extends AsyncDisposable {
   withdraw(study: string, site: string, key: string, nowMs: number): KeyStanding;
   /** What a key is to the sites of this name, in each study in which it is or was one's. */
   standings(site: string, key: string): ReadonlyMap<string, Exclude<KeyStanding, 'unknown'>>;
+  /** Whose a key is or was: the site that has it, or else the one that had it last. */
+  holder(key: string): KeyHolder | undefined;
+  /** All invites that have not been replaced. */
+  invites(nowMs: number): readonly RegisteredInvite[];
   /** A number that is another one after any other process has written. */
   version(): number;
 }

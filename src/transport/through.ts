@@ -8,6 +8,7 @@ export function throughConnection(connection: Connection, own: Pick<Connection, 
     id: connection.id,
     remote: connection.remote,
     binding: connection.binding,
+    certifiedKey: connection.certifiedKey,
     get bytesSent() {
       return connection.bytesSent;
     },

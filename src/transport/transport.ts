@@ -31,6 +31,8 @@ export interface Connection extends AsyncDisposable {
   readonly remote: string;
   /** What only the two ends of this very connection share, and nobody in between; undefined where the transport has no such thing. */
   readonly binding?: Uint8Array | undefined;
+  /** The Ed25519 public key (32 bytes) of the certificate that the peer had to show; undefined where none was asked for. */
+  readonly certifiedKey?: Uint8Array | undefined;
   /** Bytes of the frames accepted by `send`, without the transport's own framing. */
   readonly bytesSent: number;
   /** Bytes of the frames that arrived, read or not, without the transport's own framing. */

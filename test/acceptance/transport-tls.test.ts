@@ -29,7 +29,7 @@ describe('a listener that speaks TLS', () => {
     refused = [];
     listener = await listenWebSocket({
       tls: certificate(),
-      onRefused: (_, reason) => refused.push(reason),
+      onRefused: (_, { reason }) => refused.push(reason),
       frameBytesMax,
       handshakeTimeoutMs: 300,
       closeTimeoutMs: 200,

@@ -1,8 +1,9 @@
 // A study between real processes over TLS: invite, join, train, revoke. What is secret stays in files that only their owner can read.
 
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { makeCertificate } from '../../src/transport/node/index.ts';
 import { ConnectProxy } from '../faults/connect-proxy.ts';
@@ -18,6 +19,18 @@ async function invited(site: string, state: string, ...more: string[]): Promise<
   expect(stderr).toContain(`invite for ${site}`);
   expect(code).toBe(0);
   return stdout.trim();
+}
+
+/** What somebody without a certificate is answered who asks for a page. */
+function answerOf(address: string): Promise<string> {
+  const { hostname, port } = new URL(`https://${address}`);
+  return new Promise((resolve) => {
+    let text = '';
+    const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false });
+    socket.on('error', () => undefined).on('data', (bytes) => (text += bytes.toString('latin1')));
+    socket.on('close', () => resolve(text));
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  });
 }
 
 /** A folder with the study, and each site's records. */
@@ -153,6 +166,48 @@ describe('sites that were invited', () => {
       const token = Buffer.from(/"token":"([^"]{43})"/.exec(invite(text))![1]!, 'base64url');
       for (const form of ['hex', 'base64url', 'latin1'] as const) expect(registry).not.toContain(token.toString(form));
     }
+  });
+
+  it('show their key in the TLS handshake where the server demands it', { timeout: 240_000 }, async () => {
+    const { place, study, state, data } = studyOf(2, 100);
+    const server = start(['server', '--study', study, '--state', state, '--timeout', '30', '--mutual-tls']);
+    const address = await listening(server);
+    // A stranger, while invites are open.
+    const [first, second] = [await invited('site-1', state), await invited('site-2', state)];
+    expect(await answerOf(address)).toBe('');
+    const proxy = await ConnectProxy.open('pass word');
+    const env = { HTTPS_PROXY: proxy.url };
+    const folders = [join(place, 'site-1'), join(place, 'site-2')];
+    const joined = await septum(['join', '-', '--state', folders[0]!], { input: first });
+    const through = await septum(['join', '-', '--state', folders[1]!], { input: second, env });
+    expect([joined.code, through.code]).toEqual([0, 0]);
+    const twice = await septum(['join', '-', '--state', join(place, 'thief')], { input: first });
+    expect(twice.stderr).toContain('the server ended the connection with the TLS handshake');
+    expect(twice.code).toBe(1);
+    // A site that joins anew has another key; the folder with the former one serves no more.
+    cpSync(folders[0]!, join(place, 'former'), { recursive: true });
+    const rotated = await septum(['join', '-', '--state', folders[0]!], { input: await invited('site-1', state) });
+    expect(rotated.code).toBe(0);
+
+    const approve = await approval(study);
+    const words = (at: string, own: string) => ['site', '--state', at, '--study', study, '--data', own, ...approve];
+    const late = await septum([...words(join(place, 'former'), data[0]!), '--timeout', '1']);
+    expect(late.stderr).toMatch(
+      /no connection to the server within 1 s: .*it does not take this site’s key: .*replaced/,
+    );
+    expect(late.code).toBe(1);
+    const sites = [start(words(folders[0]!, data[0]!)), start(words(folders[1]!, data[1]!), { env })];
+    const ends = await Promise.all([server.ended, ...sites.map(({ ended }) => ended)]);
+    expect(ends.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(proxy.targets).toEqual([address, address]);
+    await proxy.close();
+    const codes = readFileSync(join(state, 'log.jsonl'), 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as { readonly event: string; readonly code?: string })
+      .filter(({ event }) => event === 'refused')
+      .map(({ code }) => code);
+    expect([...new Set(codes)]).toEqual(['no-certificate', 'token-spent', 'key-replaced']);
   });
 
   it.skipIf(process.platform === 'win32')('keep keys in files for their owner only', { timeout: 60_000 }, async () => {

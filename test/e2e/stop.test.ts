@@ -78,8 +78,49 @@ it('a run whose readers are gone goes on to its end', { timeout }, async () => {
   expect(readFileSync(join(out, 'log.jsonl'), 'utf8')).toContain('"event":"finished"');
 });
 
+describe('a run with a quorum', () => {
+  const sites = 'ratio: [7, 2, 1], quorum: 2, stragglerTimeoutMs: 1000';
+
+  it('goes on without a site that was killed, and says so to the end', { timeout: 180_000 }, async () => {
+    const place = folder();
+    const out = join(place, 'out');
+    const run = start(['run', lipidStudy(place, { epochs: 60, sites }), '--out', out]);
+    await run.says(/epoch [2-9]\d*\/60 /);
+    process.kill(processesOf(run.said())['site-2'] ?? 0, 'SIGKILL');
+    const { code, stdout, stderr } = await run.ended;
+    expect(stderr).toMatch(
+      /^site-2 is lost: .* ended by SIGKILL; the study goes on with the 2 that are left, its quorum/m,
+    );
+    expect(stderr).toMatch(/^2 of 3 sites take part, without site-2$/m);
+    expect(stderr).toMatch(/^septum: the study went on without site-2, which was lost: .*SIGKILL$/m);
+    expect(stdout).toMatch(/test {2}site-1 .*RMSE/);
+    expect(stdout).not.toMatch(/test {2}site-2 /);
+    expect(code).toBe(3);
+    const log = readFileSync(join(out, 'log.jsonl'), 'utf8');
+    expect(log).toMatch(/"event":"lost",.*"site":"site-2","left":2,"quorum":2/);
+    expect(log).toContain('"event":"finished"');
+    expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('site-2 was lost');
+  });
+
+  it('ends when those that are left are none', { timeout: 180_000 }, async () => {
+    const place = folder();
+    const out = join(place, 'out');
+    const run = start(['run', lipidStudy(place, { epochs: 100_000, sites }), '--out', out]);
+    await run.says(/epoch [2-9]\d*\/100000 /);
+    const pids = processesOf(run.said());
+    process.kill(pids['site-2'] ?? 0, 'SIGKILL');
+    await run.says(/2 of 3 sites take part, without site-2/);
+    process.kill(pids['site-3'] ?? 0, 'SIGKILL');
+    const { code, stderr } = await run.ended;
+    expect(stderr).toMatch(/the process of site site-3 was ended by SIGKILL/);
+    expect(code).toBe(1);
+    await expectAllGone(Object.values(pids));
+    expectReadable(out, /SIGKILL/);
+  });
+});
+
 describe('a detached study', () => {
-  it('is trained to its end although a site was killed after its upload', { timeout }, async () => {
+  it('is trained to its end although a site was killed after its upload', { timeout: 180_000 }, async () => {
     const place = folder();
     const out = join(place, 'out');
     const run = start(['run', lipidStudy(place, { epochs: 400, method: 'detached' }), '--out', out]);

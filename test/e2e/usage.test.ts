@@ -47,6 +47,7 @@ describe('septum', () => {
     [['bench', '--network', 'resnet'], /no network is called "resnet"/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--listen', 'nowhere'], /HOST:PORT/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--insecure', '--listen', '0.0.0.0:0'], /not this machine/],
+    [['server', '--state', 'x', '--study', 'study.yaml', '--insecure', '--mutual-tls'], /--insecure speaks no TLS/],
     [['server', '--state', 'x', '--study', 'study.yaml', '--cert', 'cert.pem'], /--cert and --key go together/],
     [['invite', 'site-1', '--state', 'x'], /no server has run there/],
     [['invite', 'site-1', '--state', 'x', '--expires', '0'], /number of hours/],

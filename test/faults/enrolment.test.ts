@@ -1,24 +1,23 @@
 // Peers that do not belong: each is refused, told no more than it may know, and recorded by name; the study beside it ends with the bits
 // that it has without them.
 
-import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { toHex } from '../../src/base/index.ts';
 import { enrol, hello, type Message, planHash, ServerProof, type Signer, SiteProof } from '../../src/protocol/index.ts';
 import { openKeyFile } from '../../src/store/node/index.ts';
 import { enterStudy, inviteSite, joinStudy, openEnrolment, readInvite, revokeSite } from '../../src/study/index.ts';
-import type { Connection } from '../../src/transport/index.ts';
 import { connectWebSocket, listenWebSocket, makeCertificate } from '../../src/transport/node/index.ts';
 import { planStudy } from '../harness/study.ts';
 import { Guarded } from './guarded.ts';
 import { frameOf } from './mutations.ts';
+import { answerTo, type Opened, openedTo, provedTo } from './opened.ts';
 import { fastClock, type Outcome, takePart } from './party.ts';
 import { received } from './pretender.ts';
+import { TlsRelay } from './tls-relay.ts';
 
 const planned = planStudy({ counts: [30, 20, 10] });
 const hash = planHash(planned.plan);
@@ -57,34 +56,9 @@ async function runBeside(attack: () => Promise<void>): Promise<string[]> {
   return guarded.refusals.map(({ code }) => code);
 }
 
-/** A connection whose challenge was read, with what a peer can make of it. */
-interface Opened {
-  readonly connection: Connection;
-  readonly challenge: Message;
-}
-
-async function open(): Promise<Opened> {
-  const connection = await connectWebSocket(guarded.url);
-  const challenge = await received(connection);
-  if (challenge?.kind !== 'challenge') throw new Error(`expected challenge, got ${challenge?.kind}`);
-  return { connection, challenge };
-}
-
-/** `says` with the proof of whoever has `signer`. */
-async function proved({ connection, challenge }: Opened, signer: Signer, says: Message, token = ''): Promise<Message> {
-  const { cryptography, identity } = await guarded.keysOf('A');
-  const { binding } = connection;
-  return new SiteProof({ signer, cryptography, binding: binding! }, identity, challenge).sign(says, token);
-}
-
-/** Sends one message and gives the answer; then the server has closed. */
-async function answerTo({ connection }: Opened, says: Message): Promise<Message | undefined> {
-  await connection.send([frameOf(says)]);
-  const answer = await received(connection);
-  if (answer?.kind === 'refuse') expect(await received(connection)).toBeUndefined();
-  await connection.close();
-  return answer;
-}
+const open = (): Promise<Opened> => openedTo(guarded.url);
+const proved = (opened: Opened, signer: Signer, says: Message, token = ''): Promise<Message> =>
+  provedTo(guarded, opened, signer, says, token);
 
 /** Says hello with a key, on a connection of its own, and gives the answer. */
 async function helloWith(signer: Signer, site: string, plan = hash): Promise<Message | undefined> {
@@ -244,22 +218,9 @@ test('an address that fails again and again is heard no more, and who is in stay
 describe('a site', () => {
   const impatient = { clock: fastClock(20), timeoutMs: 2_000 };
 
-  /** A relay with a TLS certificate of its own, on a free port; gives its address. */
-  async function relay(): Promise<{ readonly url: string; readonly close: () => void }> {
-    const target = Number(new URL(guarded.url).port);
-    const certificate = makeCertificate(generateKeyPairSync('ed25519').privateKey, Date.now(), 3_600_000);
-    const server = createTlsServer(certificate, (near) => {
-      const far = connectTls({ port: target, host: '127.0.0.1', rejectUnauthorized: false });
-      near.pipe(far).pipe(near);
-      for (const socket of [near, far]) socket.on('error', () => [near, far].forEach((end) => end.destroy()));
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return { url: `wss://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
-  }
-
   test('finds somebody who passes its bytes on to the server, who hears of it, and says nothing to him', async () => {
     const refused = await runBeside(async () => {
-      const between = await relay();
+      const between = await TlsRelay.open(guarded.url);
       await expect(guarded.takePart('B', { url: between.url })).rejects.toMatchObject({
         code: 'wrong-identity',
         message: expect.stringContaining('somebody is between this site and the server'),
@@ -270,7 +231,7 @@ describe('a site', () => {
       await expect(joinStudy(guarded.siteFolder('B'), relayed, { signal })).rejects.toMatchObject({
         code: 'wrong-identity',
       });
-      between.close();
+      await between.close();
     });
     expect(refused[0]).toBe('refused');
     expect(guarded.refusals[0]!.reason).toMatch(/the peer closes: wrong-identity/);

@@ -99,10 +99,14 @@ export class Guarded {
   }
 
   /** Takes part as a site that has joined, with its own keys or others. */
-  async takePart(site: string, settings: PartySettings & { readonly url?: string } = {}): Promise<Outcome> {
-    const { url = this.url, ...rest } = settings;
-    const { keys } = await openEnrolment(this.siteFolder(site));
-    const connect = (signal: AbortSignal) => connectWebSocket(url, { signal });
+  async takePart(
+    site: string,
+    settings: PartySettings & { readonly url?: string; readonly proxy?: URL } = {},
+  ): Promise<Outcome> {
+    const { url = this.url, proxy, ...rest } = settings;
+    const { keys, introduce } = await openEnrolment(this.siteFolder(site));
+    const connect = async (signal: AbortSignal) =>
+      connectWebSocket(url, { signal, introduction: await introduce(), proxy });
     return takePart(this.planned, this.planned.plan.sites.indexOf(site), connect, { keys, ...rest });
   }
 

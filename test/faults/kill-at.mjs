@@ -5,6 +5,8 @@
 //   send         at the nth writing to a peer, before it or with `late` after it
 //   write        in the nth writing of a commit, when half of it is there
 //   rename       at the nth renaming of a written commit, before it or with `late` after it
+//   results      at the nth renaming of a written result, before it or with `late` after it
+//   end          at the first writing to a peer after the last result, before it or with `late` after it
 //   acknowledge  at the first writing to a peer after the nth commit
 
 import fs from 'node:fs/promises';
@@ -16,6 +18,9 @@ const { phase, nth, late } = JSON.parse(process.env.SEPTUM_KILL_AT);
 const workMs = 4;
 let seen = 0;
 let commits = 0;
+/** What a server and a site write last. */
+const lastResult = process.argv.includes('site') ? /model.model\.json$/ : /report\.html$/;
+let hasResults = false;
 
 function die() {
   process.kill(process.pid, 'SIGKILL');
@@ -25,7 +30,7 @@ const { prototype } = Socket;
 wrap(prototype, 'write', (socket, write, given) => {
   if (socket.remoteAddress === undefined) return write(...given);
   if (phase === 'acknowledge' && commits === nth) die();
-  const isDue = phase === 'send' && ++seen === nth;
+  const isDue = (phase === 'send' && ++seen === nth) || (phase === 'end' && hasResults);
   if (isDue && !late) die();
   const result = write(...given);
   if (isDue) setImmediate(die);
@@ -58,10 +63,12 @@ fs.open = async (path, ...given) => {
 };
 fs.rename = async (from, to) => {
   const isCommit = String(to).endsWith('.commit');
-  const isDue = phase === 'rename' && isCommit && ++seen === nth;
+  const isResult = /model.[\w-]+\.(onnx|json)$|(metrics\.json|report\.html)$/.test(to);
+  const isDue = ((phase === 'rename' && isCommit) || (phase === 'results' && isResult)) && ++seen === nth;
   if (isDue && !late) die();
   await rename(from, to);
   if (isDue) die();
   if (isCommit) commits += 1;
+  if (lastResult.test(to)) hasResults = true;
 };
 syncBuiltinESMExports();

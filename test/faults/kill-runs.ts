@@ -8,7 +8,9 @@ import type { Dice } from './mutations.ts';
 import { epochs, type ProcessOutcome, ProcessStudy, sites, type StudyText } from './process-study.ts';
 
 export const phases = ['compute', 'send', 'write', 'rename', 'acknowledge'] as const;
-export type Phase = (typeof phases)[number];
+/** Moments at a study's end, when no step is made any more. */
+export const endPhases = ['results', 'end'] as const;
+export type Phase = (typeof phases)[number] | (typeof endPhases)[number];
 export const victims = ['server', 'site', 'all'] as const;
 export type Victim = (typeof victims)[number];
 
@@ -105,11 +107,16 @@ export function killedAt({ phase, nth, late }: Pick<Death, 'phase' | 'nth' | 'la
 }
 
 /** Runs the study in `place` with its state in `stateDir`; the dead are started again. */
-export async function runStudy(place: string, stateDir: string, death?: Death): Promise<KillOutcome> {
+export async function runStudy(
+  place: string,
+  stateDir: string,
+  death?: Death,
+  serverFlags: readonly string[] = [],
+): Promise<KillOutcome> {
   const study = await ProcessStudy.prepare(place, stateDir);
   const { processes } = study;
   const dying = (name: string): StartOptions => (death?.first === name ? killedAt(death) : {});
-  await study.server(dying('server'));
+  await study.server(dying('server'), ...serverFlags);
   for (const name of sites) study.site(name, dying(name));
 
   let signal: NodeJS.Signals | null = null;
@@ -120,9 +127,12 @@ export async function runStudy(place: string, stateDir: string, death?: Death): 
     const dead = death.victim === 'all' ? ['server', ...sites] : [death.first];
     const killed = dead.map((name) => processes.get(name) as Running);
     for (const { child } of killed) child.kill('SIGKILL');
-    await Promise.all(killed.map(({ ended: gone }) => gone));
-    if (dead.includes('server')) await study.server();
-    for (const name of dead) if (name !== 'server') study.site(name);
+    const codes = new Map<string, number | null>();
+    for (const [place, name] of dead.entries()) codes.set(name, (await (killed[place] as Running).ended).code);
+    // One that had ended well before it could be killed is not started again.
+    const restarted = dead.filter((name) => codes.get(name) !== 0);
+    if (restarted.includes('server')) await study.server({}, ...serverFlags);
+    for (const name of restarted) if (name !== 'server') study.site(name);
   }
   return { ...(await study.ended()), signal, ...stepsIn(join(study.folder('server'), 'log.jsonl')) };
 }

@@ -12,6 +12,7 @@ const datesOf = [
   'store/node/file-ledger.ts',
   'study/enrolment/door.ts',
   'study/enrolment/server-folder.ts',
+  'study/enrolment/site-certificate.ts',
   'study/enrolment/site-folder.ts',
   'study/run/approved-plans.ts',
   'study/run/run-log.ts',

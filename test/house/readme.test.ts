@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { allocatorEnvironment } from '../../src/engine/node/index.ts';
 import { choiceValues } from '../../src/protocol/index.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -26,4 +27,9 @@ it('every choice and each of its values is described where the glossary says', (
   const [, section = ''] = /\n## The choices\n([^]*?)\n## /.exec(read('docs/PROTOCOL.md')) ?? [];
   for (const [choice, values] of Object.entries(choiceValues))
     for (const word of [choice, ...values]) expect(section).toMatch(new RegExp(`\\b${word}\\b`));
+});
+
+it('operators are told of the allocator’s settings that a run gives its processes', () => {
+  const settings = Object.entries(allocatorEnvironment).map(([name, value]) => `${name}=${value}`);
+  expect(read('docs/OPERATIONS.md')).toContain(`Environment=${settings.join(' ')}\n`);
 });

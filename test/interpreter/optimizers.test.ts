@@ -87,10 +87,12 @@ function updateGraph(optimizer: Optimizer, clipNorm: number | undefined): Graph 
       builder.input(`slot${slot}of${group}`, 'float32', dims),
     ),
   }));
-  addUpdate(builder, optimizer, groups, builder.input('hyper', 'float32', [4]), clipNorm).forEach((result, group) => {
-    builder.output(result.parameter, `new:parameter${group}`);
-    result.slots.forEach((slot, index) => builder.output(slot, `new:slot${index}of${group}`));
-  });
+  addUpdate(builder, optimizer, groups, builder.input('hyper', 'float32', [4]), { clipNorm }).forEach(
+    (result, group) => {
+      builder.output(result.parameter, `new:parameter${group}`);
+      result.slots.forEach((slot, index) => builder.output(slot, `new:slot${index}of${group}`));
+    },
+  );
   return builder.build();
 }
 

@@ -9,11 +9,6 @@ function positive(ops: Ops, x: string): string {
   return ops.indicator('Greater', x, ops.scalar(0));
 }
 
-/** `above` where the indicator is 1, `below` where it is 0. */
-function choose(ops: Ops, indicator: string, above: number, below: number): string {
-  return ops.plus(ops.scale(indicator, above - below), below);
-}
-
 /** y = max(x, 0): dx = dy where y > 0, else 0 (0 at x = 0). */
 const relu: Rule = ({ node, ops, gradient }) => {
   const y = node.outputs[0]!;
@@ -24,8 +19,8 @@ const relu: Rule = ({ node, ops, gradient }) => {
 
 /** y = x for x > 0, else α·x: dx = dy or α·dy (α at x = 0). */
 const leakyRelu: Rule = ({ node, ops, gradient }) => {
-  const alpha = floatAttribute(node, 'alpha', 0.01);
-  return [ops.mul(gradient, choose(ops, positive(ops, node.inputs[0]!), 1, alpha))];
+  const above = ops.compare('Greater', node.inputs[0]!, ops.scalar(0));
+  return [ops.where(above, gradient, ops.scale(gradient, floatAttribute(node, 'alpha', 0.01)))];
 };
 
 /** y = x for x > 0, else s·x with s broadcast to x: dx = dy or s·dy (s at x = 0), ds = Σ dy·x where x ≤ 0. */

@@ -9,6 +9,7 @@ export interface ServerFlags {
   readonly insecure?: true;
   readonly cert?: string;
   readonly key?: string;
+  readonly mutualTls?: true;
   readonly seed?: number;
   readonly sites?: number;
   readonly threads?: number;
@@ -42,6 +43,10 @@ export function addServer(program: Command): void {
     )
     .option('--cert <file>', 'TLS certificate to show, PEM (default: one of the identity’s own, renewed every day)')
     .option('--key <file>', 'the certificate’s private key, PEM')
+    .option(
+      '--mutual-tls',
+      'sites must show their key in the TLS handshake as well: whoever has no site’s key and no invite is cut off there',
+    )
     .option('--seed <n>', 'seed, instead of the study file’s; sites need the same', wholeNumber(0, 2 ** 32 - 1))
     .option('--sites <n>', 'number of sites, instead of the study file’s', wholeNumber(1, 10_000))
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024))

@@ -204,8 +204,10 @@ export class SessionCore {
 
   #feedsOf(graph: Declaration, order: Pick<RunOrder, 'feeds' | 'resident'>): Record<string, OrtTensor> {
     const feeds: Record<string, OrtTensor> = {};
-    const given = new Map<string, Given>(Object.entries(order.feeds));
-    for (const [input, name] of Object.entries(order.resident)) {
+    const given = new Map<string, Given>();
+    for (const input in order.feeds) given.set(input, order.feeds[input] as Tensor);
+    for (const input in order.resident) {
+      const name = order.resident[input] as string;
       const tensor = this.#residents.get(name);
       if (!tensor) throw failed(graph, `input "${input}": no tensor called "${name}" is resident; put it first`);
       if (given.has(input)) throw failed(graph, `input "${input}" is in feeds and in resident; give it once`);
@@ -213,7 +215,8 @@ export class SessionCore {
       feeds[input] = tensor;
     }
     checkInputs(graph, given);
-    for (const [input, value] of Object.entries(order.feeds)) {
+    for (const input in order.feeds) {
+      const value = order.feeds[input] as Tensor;
       checkLength(value, (problem) => failed(graph, `input "${input}": ${problem}`));
       feeds[input] = toOrt(value);
     }

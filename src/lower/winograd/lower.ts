@@ -3,8 +3,7 @@
 
 import { analyse, type Analysis, type PhasedPool, type Taking } from '../analysis.ts';
 import type { Lowered } from '../lower.ts';
-import { withoutCopiedOutputs } from '../outputs.ts';
-import { type Graph, type Hint, intAttribute, type Node } from '../../onnx/index.ts';
+import { type Graph, type Hint, intAttribute, type Node, withoutCopiedOutputs } from '../../onnx/index.ts';
 import { addBackward } from './backward.ts';
 import { addConv, addPooledConv, type Windows } from './convolution.ts';
 import { addGate, havePoolGradient, haveReluGradient } from './gates.ts';

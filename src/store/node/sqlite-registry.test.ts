@@ -51,6 +51,33 @@ describe('a registry', () => {
     expect([standing('k1'), standing('k2')]).toEqual(['enrolled', 'unknown']);
   });
 
+  test('says whose a key is, and what each invite is worth', () => {
+    const holder = (key: string) => Object.values(sites.holder(key) ?? {}).join(' ');
+    expect(sites.holder('k1')).toBeUndefined();
+    invite('t1');
+    invite('t2', 50, 'south');
+    enrol('t1', 'k1');
+    expect(holder('k1')).toBe('north enrolled');
+    const spent = { site: 'north', tokenHash: 't1', standing: 'spent' };
+    expect(sites.invites(49)).toEqual([spent, { site: 'south', tokenHash: 't2', standing: 'open' }]);
+    expect(sites.invites(50)).toEqual([spent, { site: 'south', tokenHash: 't2', standing: 'expired' }]);
+    invite('t3');
+    enrol('t3', 'k2');
+    expect([holder('k1'), holder('k2')]).toEqual(['north replaced', 'north enrolled']);
+    // The same key once more, as another site's: whoever has it comes before whoever had it.
+    enrol('t2', 'k1', 2, 'south');
+    invite('t4');
+    enrol('t4', 'k1', 2);
+    sites.revoke('lipids', 'north', 3);
+    expect(holder('k1')).toBe('south enrolled');
+    sites.revoke('lipids', 'south', 3);
+    expect(holder('k1')).toBe('north revoked');
+    invite('t5');
+    enrol('t5', 'k3');
+    sites.withdraw('lipids', 'north', 'k3', 4);
+    expect(holder('k3')).toBe('north withdrawn');
+  });
+
   test('takes no token that is unknown, expired, of another site or of another study', () => {
     invite('t1');
     expect(enrol('t0', 'k1')).toBe('unknown');

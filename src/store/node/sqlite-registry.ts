@@ -1,7 +1,14 @@
 // The registry in an embedded SQLite file (sqlite-file.ts; its tables are in registry-schema.ts).
 
 import { DataError } from '../../base/index.ts';
-import type { KeyStanding, RegisteredStudy, Registry, TokenStanding } from '../registry.ts';
+import type {
+  KeyHolder,
+  KeyStanding,
+  RegisteredInvite,
+  RegisteredStudy,
+  Registry,
+  TokenStanding,
+} from '../registry.ts';
 import { migrations } from './registry-schema.ts';
 import { SqliteBook } from './sqlite-book.ts';
 import { SqliteFile } from './sqlite-file.ts';
@@ -9,6 +16,10 @@ import { SqliteFile } from './sqlite-file.ts';
 /** Opens the registry in a file that only its owner can read; made if it is not there. Throws DataError `bad-file`. */
 export async function openSqliteRegistry(path: string): Promise<Registry> {
   return new SqliteRegistry(await SqliteFile.open(path, migrations));
+}
+
+interface EndedKey {
+  readonly ended: 'replaced' | 'revoked' | 'withdrawn' | null;
 }
 
 class SqliteRegistry implements Registry {
@@ -136,6 +147,33 @@ class SqliteRegistry implements Registry {
     });
   }
 
+  holder(key: string): KeyHolder | undefined {
+    const file = this.#file;
+    const [last] = file.read(() =>
+      file.all<EndedKey & { readonly site: string }>(
+        `SELECT sites.name AS site, ended FROM keys JOIN sites ON sites.id = keys.site
+         WHERE key = ? ORDER BY ended IS NULL DESC, keys.id DESC LIMIT 1`,
+        key,
+      ),
+    );
+    return last && { site: last.site, standing: last.ended ?? 'enrolled' };
+  }
+
+  invites(nowMs: number): readonly RegisteredInvite[] {
+    const file = this.#file;
+    return file.read(() =>
+      file
+        .all<{ site: string; hash: string; expires_ms: number; spent: number }>(
+          `SELECT sites.name AS site, hash, expires_ms, key IS NOT NULL AS spent FROM tokens JOIN sites ON sites.id = tokens.site`,
+        )
+        .map(({ site, hash, expires_ms, spent }) => ({
+          site,
+          tokenHash: hash,
+          standing: spent ? 'spent' : nowMs >= expires_ms ? 'expired' : 'open',
+        })),
+    );
+  }
+
   version(): number {
     return this.#file.read(() => this.#file.number('PRAGMA data_version'));
   }
@@ -154,7 +192,7 @@ class SqliteRegistry implements Registry {
   }
 
   #standingOf(site: number, key: string): KeyStanding {
-    const [last] = this.#file.all<{ ended: 'replaced' | 'revoked' | 'withdrawn' | null }>(
+    const [last] = this.#file.all<EndedKey>(
       'SELECT ended FROM keys WHERE site = ? AND key = ? ORDER BY id DESC LIMIT 1',
       site,
       key,

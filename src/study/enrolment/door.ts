@@ -18,10 +18,13 @@ import { Attempts, type AttemptsLimits } from './attempts.ts';
 import { cryptography } from './cryptography.ts';
 import { fingerprint } from './invite.ts';
 import { openIdentity } from './server-folder.ts';
+import { objectionTo } from './site-certificate.ts';
 
 export interface DoorOptions {
   /** A certificate and its key in PEM files, which are read again at each renewal; default: certificates of the identity's own. */
   readonly certificateFiles?: { readonly cert: string; readonly key: string } | undefined;
+  /** Mutual TLS: whoever shows no certificate on a site's key, or of an open invite, is cut off in the TLS handshake. */
+  readonly mutualTls?: boolean | undefined;
   /** How often the certificate is renewed. Default: a day. */
   readonly renewMs?: number | undefined;
   /** How often an address may fail. */
@@ -58,6 +61,7 @@ const shown: ReadonlySet<string> = new Set([
 
 export class Door implements AsyncDisposable {
   readonly #identity: SigningKey;
+  readonly #registry: Registry;
   readonly #options: DoorOptions;
   readonly gate: Gate;
   /** What a listener starts with. */
@@ -67,6 +71,7 @@ export class Door implements AsyncDisposable {
 
   private constructor(identity: SigningKey, registry: Registry, options: DoorOptions, certificate: Certificate) {
     this.#identity = identity;
+    this.#registry = registry;
     this.#options = options;
     this.certificate = certificate;
     this.#attempts = new Attempts(systemClock, options.attempts);
@@ -80,11 +85,14 @@ export class Door implements AsyncDisposable {
   }
 
   /** What a listener of this door is told, with who is to hear of a peer that is refused. */
-  listening(onRefused: (refused: Refused) => void): Pick<ListenOptions, 'tls' | 'hears' | 'onRefused'> {
+  listening(
+    onRefused: (refused: Refused) => void,
+  ): Pick<ListenOptions, 'tls' | 'hears' | 'onRefused'> & Partial<Pick<ListenOptions, 'objectionTo'>> {
     return {
       tls: this.certificate,
       hears: (address) => this.#attempts.allows(address),
-      onRefused: (remote, reason) => this.refused({ remote, reason, code: 'no-tls' }, onRefused),
+      onRefused: (remote, refused) => this.refused({ remote, ...refused }, onRefused),
+      ...(this.#options.mutualTls && { objectionTo: (shown) => objectionTo(shown, this.#registry, Date.now()) }),
     };
   }
 

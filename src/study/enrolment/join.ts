@@ -7,6 +7,7 @@ import { greet } from '../../site/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
 import { cryptography } from './cryptography.ts';
 import type { Invite } from './invite.ts';
+import { siteCertificate } from './site-certificate.ts';
 import { keepEnrolment, placeOfStudy, prepareEnrolment } from './site-folder.ts';
 
 /** How long the server may take to answer. */
@@ -26,7 +27,8 @@ export async function joinStudy(
   const { address, study, site, identity, token } = invite;
   const place = await placeOfStudy(folder, study);
   const signer = await prepareEnrolment(place, invite);
-  await using connection = await connectWebSocket(`wss://${address}`, { signal, proxy });
+  const introduction = { certificate: siteCertificate(signer, token), identity };
+  await using connection = await connectWebSocket(`wss://${address}`, { signal, proxy, introduction });
   const answer = await withDeadline(
     (ended) =>
       greet(connection, {

@@ -11,8 +11,10 @@ import { z } from 'zod';
 import { ConfigError, DataError, fromHex, toHex } from '../../base/index.ts';
 import type { SiteKeys } from '../../site/index.ts';
 import { openKeyFile, readPrivateFile, type SigningKey, writePrivateFile } from '../../store/node/index.ts';
+import type { Introduction } from '../../transport/node/index.ts';
 import { cryptography } from './cryptography.ts';
 import { base64url, fromBase64url, type Invite, studyName } from './invite.ts';
+import { siteCertificate } from './site-certificate.ts';
 
 /** A site's enrolment in a study. */
 export interface Enrolment {
@@ -21,6 +23,8 @@ export interface Enrolment {
   /** `wss://HOST:PORT`. */
   readonly url: string;
   readonly keys: SiteKeys;
+  /** What the site shows in the TLS handshake of a connection, with its key as it is at the moment. */
+  readonly introduce: () => Promise<Introduction>;
   /** Where the site has what it has of this study. */
   readonly folder: string;
   /** When it withdrew from the study (ISO 8601). */
@@ -88,7 +92,11 @@ export async function openEnrolment(folder: string): Promise<Enrolment> {
   // What is wrong with it is said before anything is done.
   await open();
   const keys = { identity: fromBase64url(identity), open, cryptography };
-  return { study, site, url: `wss://${address}`, keys, folder, withdrawn };
+  const introduce = async (): Promise<Introduction> => ({
+    certificate: siteCertificate(await open()),
+    identity: keys.identity,
+  });
+  return { study, site, url: `wss://${address}`, keys, introduce, folder, withdrawn };
 }
 
 /** Keeps that the site has withdrawn from the study of this folder, if it does not stand there yet. */

@@ -50,6 +50,8 @@ export interface SplitSpeed {
   readonly samplesPerSecond: number;
   readonly stepMs: number;
   readonly where: StepParts;
+  /** Processor time of a step, milliseconds: of the server's process and (the mean) of a site's, all threads. */
+  readonly processorMs: { readonly server: number; readonly site: number };
   readonly bytesUpPerStep: number;
   readonly bytesDownPerStep: number;
   /** Largest resident set of the server, and over each quarter of the timed steps. */
@@ -129,6 +131,7 @@ export async function splitSpeed(options: BenchOptions): Promise<SplitSpeed> {
       samplesPerSecond: (1000 * sites * batch) / own.ms,
       stepMs: own.ms,
       where,
+      processorMs: { server: own.processorMs, site: mean((site) => site.processorMs) },
       bytesUpPerStep: server.bytesUp / total,
       bytesDownPerStep: server.bytesDown / total,
       serverPeakBytes: peakBytes['server'] ?? 0,
@@ -171,11 +174,8 @@ function providerWords(provider: Provider | undefined): string[] {
   return provider === undefined ? [] : ['--provider', provider];
 }
 
-interface PerStep {
-  readonly ms: number;
-  readonly engineMs: number;
-  readonly threadMs: number;
-}
+type PerStep = Omit<StepTimes, 'steps'>;
+type Busy = Pick<StepTimes, 'engineMs' | 'threadMs'>;
 
 function differences(process: string, [first, last]: readonly StepTimes[], steps: number): PerStep {
   if (!first || !last) throw new SeptumError('no-times', `${process} reported no times`);
@@ -183,13 +183,14 @@ function differences(process: string, [first, last]: readonly StepTimes[], steps
     ms: (last.ms - first.ms) / steps,
     engineMs: (last.engineMs - first.engineMs) / steps,
     threadMs: (last.threadMs - first.threadMs) / steps,
+    processorMs: (last.processorMs - first.processorMs) / steps,
   };
 }
 
-function partsOf({ plan }: PlannedStudy, server: PerStep, site: Omit<PerStep, 'ms'>): StepParts {
+function partsOf({ plan }: PlannedStudy, server: PerStep, site: Busy): StepParts {
   // An engine in the process's own thread keeps that thread busy.
   const inline = isInline(plan);
-  const messages = (times: Omit<PerStep, 'ms'>): number => Math.max(0, times.threadMs - (inline ? times.engineMs : 0));
+  const messages = (times: Busy): number => Math.max(0, times.threadMs - (inline ? times.engineMs : 0));
   const wire = messages(server) + messages(site);
   const waiting = Math.max(0, server.ms - server.engineMs - site.engineMs - wire);
   return { site: site.engineMs, wire, trunk: server.engineMs, waiting };

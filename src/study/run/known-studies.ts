@@ -13,7 +13,7 @@ import { isOver, type Registry } from '../../store/index.ts';
 import { atomicWriteFile, makeFolder } from '../../store/node/index.ts';
 import { planOf, type StudyOverrides } from '../planned-study.ts';
 import { readStudy, type Study } from '../study-file.ts';
-import { checkBegun, isFinished } from './out-folder.ts';
+import { awaitedAtEnd, checkBegun } from './out-folder.ts';
 
 /** A study that is to be served. */
 export interface ServedStudy {
@@ -21,13 +21,15 @@ export interface ServedStudy {
   readonly planned: PlannedStudy;
   /** Its folder below the server's; '' is the server's own. */
   readonly folder: string;
+  /** Of a study that is over: the sites that its end is still to be handed to. */
+  readonly awaited?: readonly string[] | undefined;
 }
 
 const planFile = (folder: string): string => join(folder, 'plan.json');
 const keptNetwork = { file: 'network.onnx', start: 'start.onnx' } as const;
 
 /**
- * The studies of these files, or without any those that the folder knows and that are not over. Throws ConfigError when there is none, for
+ * The studies of these files, or without any those that the folder knows and that are not over, or not for all their sites. Throws ConfigError when there is none, for
  * two of one name, and where a study's folder holds another study or a finished one.
  */
 export async function studiesToServe(
@@ -41,8 +43,13 @@ export async function studiesToServe(
     throw new ConfigError('bad-usage', '--seed and --sites go with one --study: they are instead of what it says');
   const served =
     files.length > 0 ? await fromFiles(stateDir, registry, files, overrides) : await known(stateDir, registry);
-  for (const { planned, folder } of served) await checkBegun(join(stateDir, folder), planHash(planned.plan), '--state');
-  return served;
+  return Promise.all(
+    served.map(async (study) => {
+      const place = join(stateDir, study.folder);
+      const begun = await checkBegun(place, planHash(study.planned.plan), '--state');
+      return { ...study, awaited: begun?.awaited };
+    }),
+  );
 }
 
 async function fromFiles(
@@ -77,7 +84,8 @@ async function known(stateDir: string, registry: Registry): Promise<readonly Ser
   for (const { name, folder, state } of registry.book.statuses()) {
     const place = join(stateDir, folder);
     // What was not noted: the study's own log has the last word.
-    if (isOver(state) || (await isFinished(place))) continue;
+    const awaited = await awaitedAtEnd(place);
+    if (awaited ? awaited.length === 0 : isOver(state)) continue;
     if (!existsSync(planFile(place)))
       throw new ConfigError(
         'bad-usage',

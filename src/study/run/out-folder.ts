@@ -1,8 +1,8 @@
 // The folder that a run or a server leaves behind: new, replaced, or gone on in.
 
-import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { ConfigError } from '../../base/index.ts';
 import { parsePlan, planHash } from '../../protocol/index.ts';
 import { readFileLog } from '../../store/node/index.ts';
@@ -42,20 +42,28 @@ export async function claimOutFolder(folder: string): Promise<void> {
 }
 
 /**
- * Checks a folder in which a study may have been begun, `flag` being what named it: it goes on there if its plan is the same. Gives whether
- * it has been. Throws ConfigError when the folder holds another plan or a finished study.
+ * Checks a folder in which a study may have been begun, `flag` being what named it: it goes on there if its plan is the same. Gives undefined
+ * where it has not been begun, and else the sites that its end is still to be handed to. Throws ConfigError when the folder holds another
+ * plan, or a study that is finished at all sites.
  */
-export async function checkBegun(folder: string, hash: string, flag: string): Promise<boolean> {
+export async function checkBegun(folder: string, hash: string, flag: string): Promise<Begun | undefined> {
   const text = await readFile(join(folder, 'plan.json'), 'utf8').catch(() => undefined);
-  if (text === undefined) return false;
+  if (text === undefined) return undefined;
   if (planHashOf(text) !== hash)
     throw new ConfigError(
       'folder-not-empty',
       `${flag} ${folder}: holds another study, or another plan of it (a changed study file, seed, number of sites or version of Septum): give a new folder`,
     );
-  if (await isFinished(folder))
+  const awaited = await awaitedAtEnd(folder);
+  if (awaited?.length === 0)
     throw new ConfigError('folder-not-empty', `${flag} ${folder}: holds a finished study: give a new folder`);
-  return true;
+  return { awaited };
+}
+
+/** A study that has begun in a folder. */
+export interface Begun {
+  /** Where its results are written: the sites that have not said that they have theirs. Undefined while it is to go on. */
+  readonly awaited: readonly string[] | undefined;
 }
 
 function planHashOf(text: string): string | undefined {
@@ -66,11 +74,20 @@ function planHashOf(text: string): string | undefined {
   }
 }
 
-/** Whether the log says that everything was written. */
-export async function isFinished(folder: string): Promise<boolean> {
+/** The sites that have not said that they have what the study ended with; undefined unless the log says that all its results were written. */
+export async function awaitedAtEnd(folder: string): Promise<readonly string[] | undefined> {
   const log = join(folder, 'log.jsonl');
-  if (!existsSync(log)) return false;
-  for await (const entry of readFileLog(log))
-    if ((entry as { readonly event?: unknown }).event === 'finished') return true;
-  return false;
+  let awaited: Set<string> | undefined;
+  for await (const line of readFileLog(log)) {
+    const entry = entrySchema.safeParse(line).data;
+    if (entry?.event === 'finished') awaited = new Set(entry.sites);
+    if (entry?.event === 'hand-over' && entry.state === 'done') awaited?.delete(entry.site);
+  }
+  return awaited && [...awaited];
 }
+
+/** What of a log says how far a study's end has come. */
+const entrySchema = z.discriminatedUnion('event', [
+  z.object({ event: z.literal('finished'), sites: z.array(z.string()).default([]) }),
+  z.object({ event: z.literal('hand-over'), site: z.string(), state: z.string() }),
+]);

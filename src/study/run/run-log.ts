@@ -54,13 +54,24 @@ export class RunLog {
       case 'ended':
         this.#put('ended', { process: event.process, code: event.ending.code, signal: event.ending.signal });
         return;
+      case 'lost':
+        // The reason may speak of records; `ended` has how the process did.
+        this.#put('lost', { site: event.site, left: event.left, quorum: event.quorum });
+        return;
       case 'report':
         this.#report(event.process, event.report);
     }
   }
 
-  finish(result: Pick<RunResult, 'server'>): void {
-    this.#put('finished', { bestEpoch: result.server.bestEpoch });
+  /** Notes that all results are written; `awaited` are the sites that are still to hear so. */
+  finish({ server }: Pick<RunResult, 'server'>, awaited?: readonly string[]): void {
+    this.#put('finished', { bestEpoch: server.bestEpoch, ...(awaited && { sites: awaited }) });
+  }
+
+  /** Resolves when all entries are on disk. Throws as `close` does. */
+  async sync(): Promise<void> {
+    await this.#log.sync();
+    this.failed.throwIfAborted();
   }
 
   /** Notes why the run did not end well. */

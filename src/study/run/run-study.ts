@@ -76,7 +76,15 @@ export type RunEvent =
     }
   | { readonly kind: 'started'; readonly process: string; readonly pid: number }
   | { readonly kind: 'report'; readonly process: string; readonly report: Report }
-  | { readonly kind: 'ended'; readonly process: string; readonly ending: Ending };
+  | { readonly kind: 'ended'; readonly process: string; readonly ending: Ending }
+  /** A site's process is gone, and the study goes on with those that are left: they are a quorum. */
+  | {
+      readonly kind: 'lost';
+      readonly site: string;
+      readonly reason: string;
+      readonly left: number;
+      readonly quorum: number;
+    };
 
 /** What a run has at its end. */
 export interface RunResult {
@@ -86,8 +94,10 @@ export interface RunResult {
   readonly metrics: MetricsFile;
   readonly baselines: readonly Baseline[];
   readonly server: ServerResult;
-  /** By name; a site of a `detached` study that went after its upload is missing. */
+  /** By name; a site that was lost, or of a `detached` study went after its upload, is missing. */
   readonly sites: Readonly<Record<string, SiteFigures>>;
+  /** Sites that the study went on without, by name, with the reason. */
+  readonly lost: Readonly<Record<string, string>>;
   /** Seconds from start to end, start-up and validation included. */
   readonly seconds: number;
   /** Where the time went, if it was to be profiled. */
@@ -98,7 +108,7 @@ export interface RunResult {
 
 /**
  * Runs a study. Throws ConfigError, DataError or EngineError before it starts, what a process failed with, SeptumError `process-died`
- * for one that died, or the signal's reason. Whatever happens, no process is left when it settles.
+ * for one that died, or the signal's reason; but where a quorum is left without a site, the study goes on without it. Whatever happens, no process is left when it settles.
  */
 export async function runStudy(options: RunOptions): Promise<RunResult> {
   const { study, overrides = {}, data, out, force = false, resume = false, skipBad = 0, signal } = options;
@@ -146,6 +156,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
       server: figures,
       sites,
       peakBytes,
+      lost,
     } = await runProcesses({
       planned,
       // A study that names a model file is read where it stands, for the file's path starts there.
@@ -162,7 +173,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
     const server: ServerResult = { ...figures, ...(await collectWeights(plan.sites, secret)) };
     const seconds = secondsSoFar();
     const baselines = options.baseline ? await linearBaseline(study, plan, listing, data) : [];
-    const metrics = await writeResults(facts, { server, sites, peakBytes, seconds, baselines });
+    const metrics = await writeResults(facts, { server, sites, lost, peakBytes, seconds, baselines });
     const table = profile && { profile: await writeProfile(profile.folder, join(out, 'profile.json')) };
     result = {
       planned,
@@ -172,6 +183,7 @@ export async function runStudy(options: RunOptions): Promise<RunResult> {
       baselines,
       server,
       sites,
+      lost,
       seconds,
       peakBytes,
       ...table,

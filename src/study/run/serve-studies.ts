@@ -5,6 +5,7 @@
 // graphs need anyway.
 
 import { join } from 'node:path';
+import { assert } from '../../base/index.ts';
 import { planHash } from '../../protocol/index.ts';
 import { Reception, type ServerEvent, type ServerResult } from '../../server/index.ts';
 import { systemClock } from '../../base/node/index.ts';
@@ -20,7 +21,7 @@ import { PartialRun } from './partial-run.ts';
 import type { Report } from './reports.ts';
 import { RunLog } from './run-log.ts';
 import type { RunEvent } from './run-study.ts';
-import { type ListenChoice, serveAt, type ServeOptions } from './serve-study.ts';
+import { type ListenChoice, serveAt, type ServeOptions, serveOverAt } from './serve-study.ts';
 import { StudyNotes } from './study-notes.ts';
 import { leavePartialResults, type RunFacts, writeResults } from './write-results.ts';
 
@@ -181,10 +182,14 @@ class Serving {
 
   /** Serves the study to its end, and tells how it ended, unless the server was. Never rejects. */
   async run(front: Front & { readonly reception: Reception }): Promise<'ended' | 'interrupted'> {
-    const { study, planned } = this.served;
+    const { study, planned, awaited } = this.served;
     const { onEnd, onEvent, onTrouble, signal } = this.#options;
     let end: StudyEnd;
     try {
+      if (awaited) {
+        await this.#serveOver(front, awaited);
+        return 'ended';
+      }
       this.#notes = new StudyNotes(this.#registry.book, planned.plan, (what) => onTrouble(`${study.name}: ${what}`));
       onEvent?.(study.name, { kind: 'planned', planned });
       end = await this.#serve(front);
@@ -198,42 +203,67 @@ class Serving {
 
   async #serve(front: Front & { readonly reception: Reception }): Promise<StudyEnd> {
     const { study, planned } = this.served;
-    const { threads, provider, timeoutMs, signal } = this.#options;
+    const { threads, provider, signal } = this.#options;
     const facts: RunFacts = { planned, out: this.#folder, synthetic: study.data.kind === 'synthetic' };
     const secondsSoFar = (): number => (performance.now() - this.#startMs) / 1000;
-    let end: StudyEnd;
-    try {
-      const server = await serveAt(front, {
-        planned,
-        stateDir: this.#folder,
-        threads,
-        provider,
-        timeoutMs,
-        signal: AbortSignal.any([signal, this.#log.failed]),
-        registry: this.#registry,
-        onEngine: (info) => this.#report({ kind: 'engine', info }),
-        onNotLowered: (graph, reason) => this.#report({ kind: 'not-lowered', graph, reason }),
-        onEvent: (event) => this.tell(event),
-        onTraffic: (traffic) => this.#report({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
-      });
+    let kept: { readonly metrics: MetricsFile; readonly seconds: number } | undefined;
+    const keep: ServeOptions['keep'] = async (server, sites) => {
       const seconds = secondsSoFar();
       const peakBytes = { server: process.resourceUsage().maxRSS * 1024 };
       const metrics = await writeResults(facts, { server, sites: {}, peakBytes, seconds, baselines: [] });
-      this.#log.finish({ server });
+      this.#log.finish({ server }, sites);
+      await this.#log.sync();
+      kept = { metrics, seconds };
       this.#notes?.finished(server, server.stoppedEarly ? 'stopped' : 'done');
-      end = { server, metrics, seconds, planned, folder: this.#folder };
-    } catch (error) {
-      this.#notes?.ended(signal.aborted ? undefined : error);
-      await leavePartialResults(facts, {
-        log: this.#log,
-        seen: this.#seen,
-        seconds: secondsSoFar(),
-        reason: error,
+    };
+    let server: ServerResult;
+    try {
+      server = await serveAt(front, {
+        ...this.#serveOptions(),
+        threads,
+        provider,
+        keep,
+        onEngine: (info) => this.#report({ kind: 'engine', info }),
+        onNotLowered: (graph, reason) => this.#report({ kind: 'not-lowered', graph, reason }),
+        onTraffic: (traffic) => this.#report({ kind: 'traffic', ...traffic, residentBytes: process.memoryUsage.rss() }),
       });
+    } catch (error) {
+      if (kept) await this.#log.close();
+      else {
+        this.#notes?.ended(signal.aborted ? undefined : error);
+        await leavePartialResults(facts, {
+          log: this.#log,
+          seen: this.#seen,
+          seconds: secondsSoFar(),
+          reason: error,
+        });
+      }
       throw error;
     }
+    assert(kept, 'a study that has ended was kept');
     await this.#log.close();
-    return end;
+    return { server, ...kept, planned, folder: this.#folder };
+  }
+
+  /** Serves the end of a study whose results are written to the sites that have not fetched it. */
+  async #serveOver(front: Front & { readonly reception: Reception }, awaited: readonly string[]): Promise<void> {
+    try {
+      await serveOverAt(front, this.#serveOptions(), awaited);
+    } finally {
+      await this.#log.close();
+    }
+  }
+
+  #serveOptions(): ServeOptions {
+    const { timeoutMs, signal } = this.#options;
+    return {
+      planned: this.served.planned,
+      stateDir: this.#folder,
+      timeoutMs,
+      signal: AbortSignal.any([signal, this.#log.failed]),
+      registry: this.#registry,
+      onEvent: (event) => this.tell(event),
+    };
   }
 }
 

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { systemClock } from '../../base/node/index.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { openEngine } from '../../engine/node/index.ts';
-import { type Reception, type ServerEvent, type ServerResult, StudyServer } from '../../server/index.ts';
+import {
+  type Reception,
+  type ServerEvent,
+  type ServerOptions,
+  type ServerResult,
+  StudyServer,
+} from '../../server/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { asJson, type Log, type Registry } from '../../store/index.ts';
 import { openFileActivationStore, openFileCommitStore, openFileLog } from '../../store/node/index.ts';
@@ -33,6 +39,10 @@ export interface ServeOptions extends EngineChoice {
   readonly timer?: StepTimer | undefined;
   /** Records what is done and when. */
   readonly recorder?: Recorder | undefined;
+  /** How long a site that is lost is waited for once the results are kept. Default: `timeoutMs`. */
+  readonly handOverTimeoutMs?: number | undefined;
+  /** Keeps what the study ended with, before any site hears that it is over; with the sites that are to. */
+  readonly keep?: ServerOptions['keep'];
   readonly onEngine?: (info: EngineInfo) => void;
   /** Told when a graph runs as it is because its faster form was refused. */
   readonly onNotLowered?: (graph: string, reason: string) => void;
@@ -71,9 +81,26 @@ export async function serveAt(
   front: Front & { readonly reception?: Reception },
   options: ServeOptions,
 ): Promise<ServerResult> {
+  return served(front, options, (server) => server.run());
+}
+
+/** Serves the end of a study whose results are kept to these sites, as `StudyServer.runOver`. */
+export async function serveOverAt(
+  front: Front & { readonly reception?: Reception },
+  options: ServeOptions,
+  awaited: readonly string[],
+): Promise<void> {
+  await served(front, options, (server) => server.runOver(awaited));
+}
+
+async function served<T>(
+  front: Front & { readonly reception?: Reception },
+  options: ServeOptions,
+  work: (server: StudyServer) => Promise<T>,
+): Promise<T> {
   const closing = new Closing();
   try {
-    return await serve(front, options, closing);
+    return await work(await serverOf(front, options, closing));
   } catch (error) {
     // When all is made to end, the first to fail may be the engine, which says no more than that it is closed.
     options.signal.throwIfAborted();
@@ -83,11 +110,11 @@ export async function serveAt(
   }
 }
 
-async function serve(
+async function serverOf(
   { listener, door, reception }: Front & { readonly reception?: Reception },
   options: ServeOptions,
   closing: Closing,
-): Promise<ServerResult> {
+): Promise<StudyServer> {
   const { planned, stateDir, signal, registry, recorder, onEvent, onTraffic } = options;
   const { plan, study } = planned;
   closing.defer(async () => recorder?.close());
@@ -119,6 +146,8 @@ async function serve(
     signal,
     timeoutMs: options.timeoutMs,
     joinTimeoutMs: options.joinTimeoutMs,
+    handOverTimeoutMs: options.handOverTimeoutMs,
+    keep: options.keep,
     ...(activations ? { activations } : {}),
     ...(order ? { logOrder: (entry) => writeThrough(order, entry) } : {}),
     ...(members ? { logMembers: (entry) => writeThrough(members, asJson({ ...entry })) } : {}),
@@ -144,7 +173,7 @@ async function serve(
   }
   const ticking = setInterval(() => onTraffic?.(server.traffic), 250);
   closing.defer(() => clearInterval(ticking));
-  return server.run();
+  return server;
 }
 
 /** What follows from the entry may begin when it is on disk. */

@@ -13,6 +13,8 @@ export interface StepTimes {
   readonly engineMs: number;
   /** Time in which the process's own thread was busy: messages, copies, batches; with an engine in that thread its work too. */
   readonly threadMs: number;
+  /** Processor time of all its threads. */
+  readonly processorMs: number;
 }
 
 /** Counts steps, and takes the times when `at` of them are done. */
@@ -32,7 +34,14 @@ export class StepTimer {
     this.#steps += 1;
     if (!this.#at.has(this.#steps)) return;
     const { active } = performance.eventLoopUtilization(this.#start);
-    this.#take({ steps: this.#steps, ms: performance.now(), engineMs: this.#engine.ms, threadMs: active });
+    const { user, system } = process.cpuUsage();
+    this.#take({
+      steps: this.#steps,
+      ms: performance.now(),
+      engineMs: this.#engine.ms,
+      threadMs: active,
+      processorMs: (user + system) / 1000,
+    });
   }
 
   /** The engine, with its work timed. */

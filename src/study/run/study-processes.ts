@@ -1,7 +1,7 @@
 // The server and the sites of one run as processes, from the first to the last.
 
 import { join } from 'node:path';
-import { SeptumError } from '../../base/index.ts';
+import { messageOf, SeptumError } from '../../base/index.ts';
 import type { PlannedStudy } from '../../split/index.ts';
 import { inviteSite, joinStudy, readInvite } from '../enrolment/index.ts';
 import type { ProfileSettings } from '../profile/index.ts';
@@ -36,11 +36,13 @@ export interface ProcessesOutcome {
   readonly server: ServerFigures;
   readonly sites: Readonly<Record<string, SiteFigures>>;
   readonly peakBytes: Readonly<Record<string, number>>;
+  /** Sites that the study went on without, by name, with the reason. */
+  readonly lost: Readonly<Record<string, string>>;
 }
 
 /**
  * Starts a server and its sites and waits for their end. Throws what a process failed with, SeptumError `process-died` for one that
- * died, or the signal's reason. When it settles, no process is left.
+ * died, or the signal's reason; but not for a site that the study's quorum can do without. When it settles, no process is left.
  */
 export async function runProcesses(options: ProcessesOptions): Promise<ProcessesOutcome> {
   const processes = new StudyProcesses(options);
@@ -57,6 +59,7 @@ class StudyProcesses {
   readonly #uploaded = new Set<string>();
   readonly #sites: Record<string, SiteFigures> = {};
   readonly #peakBytes: Record<string, number> = {};
+  readonly #lost: Record<string, string> = {};
   #server: ServerFigures | undefined;
   readonly #address = deferred<string>();
   readonly #failure = deferred<never>();
@@ -95,7 +98,7 @@ class StudyProcesses {
     if (!this.#server) return this.#failure.promise;
     // Sites have what they need; those that left earlier are gone already.
     await Promise.race([Promise.all(sites.map(({ ended }) => ended)), this.#failure.promise]);
-    return { server: this.#server, sites: this.#sites, peakBytes: this.#peakBytes };
+    return { server: this.#server, sites: this.#sites, peakBytes: this.#peakBytes, lost: this.#lost };
   }
 
   /** Has a site join as its operator does, and gives how it is started then. */
@@ -137,7 +140,7 @@ class StudyProcesses {
         this.#peakBytes[name] = report.peakBytes;
         break;
       case 'failed':
-        this.#failure.reject(errorFrom(name, report.failure));
+        this.#fail(name, errorFrom(name, report.failure));
         break;
       case 'engine':
       case 'not-lowered':
@@ -153,15 +156,22 @@ class StudyProcesses {
     this.#options.tell({ kind: 'ended', process: name, ending });
     const done = name === 'server' ? this.#server !== undefined : name in this.#sites;
     // In a detached study a site may go once the server has its upload.
-    if (done || this.#uploaded.has(name) || (name !== 'server' && this.#server !== undefined)) return;
+    if (done || name in this.#lost || this.#uploaded.has(name) || (name !== 'server' && this.#server !== undefined))
+      return;
     const how = ending.signal === null ? `ended with exit code ${ending.code}` : `was ended by ${ending.signal}`;
     const said = ending.errorText.trim();
-    this.#failure.reject(
-      new SeptumError(
-        'process-died',
-        `the process of ${name === 'server' ? 'the server' : `site ${name}`} ${how}; the study was stopped${said === '' ? '' : `\n${said}`}`,
-      ),
-    );
+    const who = name === 'server' ? 'the server' : `site ${name}`;
+    this.#fail(name, new SeptumError('process-died', `the process of ${who} ${how}${said === '' ? '' : `\n${said}`}`));
+  }
+
+  /** The study goes on without a site if its quorum says so; else it ends. */
+  #fail(name: string, error: Error): void {
+    const { planned, tell } = this.#options;
+    const { quorum, sites } = planned.plan;
+    const left = sites.length - Object.keys(this.#lost).length - 1;
+    if (name === 'server' || quorum === undefined || left < quorum) return this.#failure.reject(error);
+    this.#lost[name] = messageOf(error);
+    tell({ kind: 'lost', site: name, reason: messageOf(error), left, quorum });
   }
 
   #sharedArguments(): string[] {

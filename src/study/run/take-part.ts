@@ -15,6 +15,7 @@ import type { PlannedStudy } from '../../split/index.ts';
 import type { Ledger } from '../../store/index.ts';
 import { openFileCommitStore, readPrivateFile, writePrivateFile } from '../../store/node/index.ts';
 import { connectWebSocket } from '../../transport/node/index.ts';
+import type { Enrolment } from '../enrolment/index.ts';
 import { writeModelFolder } from '../model-folder.ts';
 import type { Study } from '../study-file.ts';
 import { Closing } from './closing.ts';
@@ -35,6 +36,8 @@ export interface TakePartOptions extends EngineChoice {
   readonly url: string;
   /** What a site that has joined proves with. */
   readonly keys?: SiteKeys | undefined;
+  /** What such a site shows in the TLS handshake. */
+  readonly introduce?: Enrolment['introduce'] | undefined;
   /** An HTTP proxy on the way to the server. */
   readonly proxy?: URL | undefined;
   /** The folder or file with the site's records. */
@@ -62,6 +65,8 @@ export interface TakePartOptions extends EngineChoice {
   readonly onChecked?: ListOptions['onChecked'];
   readonly onListing?: (listing: Listing) => void;
   readonly onEvent?: (event: SiteEvent) => void;
+  /** Keeps what the site ends with, before the server hears that it has everything. */
+  readonly keep?: ((result: SiteResult) => Promise<void>) | undefined;
 }
 
 /** Takes part in a study to its end. Throws ConfigError for a name that is not in the study, and what SiteAgent.run and opening the data throw. */
@@ -75,7 +80,20 @@ export async function takePart(options: TakePartOptions): Promise<SiteResult> {
 }
 
 async function part(options: TakePartOptions, closing: Closing): Promise<SiteResult> {
-  const { study, planned, site, url, keys, proxy, data: path, signal, stateDir, recorder, onEvent } = options;
+  const {
+    study,
+    planned,
+    site,
+    url,
+    keys,
+    introduce,
+    proxy,
+    data: path,
+    signal,
+    stateDir,
+    recorder,
+    onEvent,
+  } = options;
   const { plan } = planned;
   closing.defer(async () => recorder?.close());
   const index = plan.sites.indexOf(site);
@@ -102,7 +120,8 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     data: recorder?.watchData(data) ?? data,
     engine,
     connect: async (connecting) => {
-      const connection = await connectWebSocket(url, { signal: connecting, proxy });
+      const introduction = await introduce?.();
+      const connection = await connectWebSocket(url, { signal: connecting, proxy, introduction });
       return recorder?.watchConnection(connection) ?? connection;
     },
     keys,
@@ -112,6 +131,7 @@ async function part(options: TakePartOptions, closing: Closing): Promise<SiteRes
     secretSeed: await ownSecret(plan, site, stateDir),
     commits: commits && (recorder?.watchCommits(commits) ?? commits),
     ledger: options.ledger,
+    keep: options.keep,
     onEvent: (event) => {
       if (event.kind === 'step') {
         options.timer?.step();

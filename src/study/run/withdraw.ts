@@ -33,7 +33,7 @@ export async function withdrawFromStudy(folder: string, study: string, options: 
       `--state ${folder}: the site has not joined study ${study}; it has joined ${has}`,
     );
   }
-  const { site, url, keys, withdrawn } = await openEnrolment(place);
+  const { site, url, keys, introduce, withdrawn } = await openEnrolment(place);
   const proxy = proxyFor(url, options.proxy);
   await using ledger = await openSiteLedger(place);
   if (withdrawn === undefined) {
@@ -43,7 +43,8 @@ export async function withdrawFromStudy(folder: string, study: string, options: 
   }
   options.onNoted?.(site, place);
   const outbound = new OutboundLedger(ledger);
-  await using connection = await connectWebSocket(url, { signal: options.signal, proxy });
+  const introduction = await introduce();
+  await using connection = await connectWebSocket(url, { signal: options.signal, proxy, introduction });
   const answer = await withDeadline(
     (signal) =>
       greet(connection, {

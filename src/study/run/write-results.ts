@@ -41,6 +41,8 @@ export interface RunFacts {
 export interface RunOutcome {
   readonly server: ServerResult;
   readonly sites: Readonly<Record<string, SiteFigures>>;
+  /** Sites that the study went on without. */
+  readonly lost?: Readonly<Record<string, string>>;
   readonly peakBytes: Readonly<Record<string, number>>;
   readonly seconds: number;
   readonly baselines: readonly Baseline[];
@@ -50,7 +52,7 @@ export interface RunOutcome {
 export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promise<MetricsFile> {
   const { planned, local, out } = facts;
   const { plan } = planned;
-  const { server, seconds, baselines } = outcome;
+  const { server, seconds, baselines, lost = {} } = outcome;
   const metrics = metricsOfRun(plan, server);
   const finished = { ...planned, ...server, dealing: local?.dealing, versions: versions() };
   // A server that was given no segment has half a model; the sites have the other.
@@ -58,13 +60,18 @@ export async function writeResults(facts: RunFacts, outcome: RunOutcome): Promis
   await rm(model, { recursive: true, force: true }); // Of a run that ended while it wrote it.
   if (Object.keys(server.segments).length > 0) await writeModelFolder(model, finished);
   await atomicWriteFile(join(out, 'metrics.json'), metricsText(metrics));
+  const about = aboutRun(facts);
   const content: ReportContent = {
-    ...aboutRun(facts),
+    ...about,
+    remarks: [
+      ...about.remarks,
+      ...Object.keys(lost).map((site) => `${site} was lost, and the study went on without it`),
+    ],
     metrics,
     history: server.history,
     bestEpoch: server.bestEpoch,
     baselines,
-    strip: await stripOf(facts),
+    strip: await stripOf(facts, lost),
     processes: processFigures(outcome),
     seconds,
   };
@@ -115,10 +122,14 @@ function aboutRun({ planned, synthetic, local }: RunFacts) {
   };
 }
 
-/** Pictures of the first site's validation records; none for tables. */
-async function stripOf({ planned, local, out }: RunFacts): Promise<Strip | undefined> {
-  const site = planned.plan.sites[0];
-  const manifest = local?.manifests[0];
+/** Pictures of validation records of the first site that has a model; none for tables. */
+async function stripOf(
+  { planned, local, out }: RunFacts,
+  lost: Readonly<Record<string, string>>,
+): Promise<Strip | undefined> {
+  const index = planned.plan.sites.findIndex((name) => !(name in lost));
+  const site = planned.plan.sites[index];
+  const manifest = local?.manifests[index];
   if (planned.plan.network.inputDims.length !== 3 || site === undefined || !local || !manifest) return undefined;
   const model = await readModelFolder(join(out, 'model'));
   const engine = await openEngine({ threads: 1 });

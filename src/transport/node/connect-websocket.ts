@@ -4,6 +4,7 @@ import { WebSocket } from 'ws';
 import { abortReason, ConfigError, TransportError } from '../../base/index.ts';
 import type { Connection } from '../transport.ts';
 import { channelBinding } from './channel-binding.ts';
+import { cutOffBy, type Introduction } from './cut-off.ts';
 import { isLoopbackAddress, requireLoopback } from './loopback.ts';
 import { openSocket } from './open-socket.ts';
 import { completeOptions, wsOptions, type WebSocketOptions } from './options.ts';
@@ -13,16 +14,19 @@ export interface ConnectOptions extends WebSocketOptions {
   readonly signal: AbortSignal;
   /** An HTTP proxy on the way (`proxyUrl`). Default: none. */
   readonly proxy: URL | undefined;
+  /** This end's certificate, for a server that asks for one. Default: none. */
+  readonly introduction: Introduction | undefined;
 }
 
 /**
  * Connects to a listener at `url`: `wss://HOST:PORT`, over TLS 1.3, where the peer is whoever it is until it proves more, or
  * `ws://127.0.0.1:PORT`. Payloads go out under a mask of zeros (docs/adr/0002-zero-mask.md).
- * Throws ConfigError for an address without TLS that is not this machine or options out of range, TransportError `connect-failed`, or
- * `refused` when the listener turned it away; rejects with the signal's reason on abort.
+ * Throws ConfigError for an address without TLS that is not this machine or options out of range, TransportError `connect-failed`,
+ * `refused` when the listener turned it away, or, with an introduction, `cut-off` when the connection ended with the TLS handshake; rejects
+ * with the signal's reason on abort.
  */
 export async function connectWebSocket(url: string, options: Partial<ConnectOptions> = {}): Promise<Connection> {
-  const { signal, proxy, ...rest } = options;
+  const { signal, proxy, introduction, ...rest } = options;
   const complete = completeOptions(rest);
   const { protocol, hostname, port } = webSocketUrl(url);
   const tls = protocol === 'wss:';
@@ -33,6 +37,7 @@ export async function connectWebSocket(url: string, options: Partial<ConnectOpti
     host: hostname.replace(/^\[(.*)\]$/, '$1'),
     port: Number(port) || (tls ? 443 : 80),
     tls,
+    certificate: introduction?.certificate,
     proxy,
     timeoutMs: complete.handshakeTimeoutMs,
     signal,
@@ -41,6 +46,7 @@ export async function connectWebSocket(url: string, options: Partial<ConnectOpti
     socket.destroy();
     throw connectFailed(url, `${socket.remoteAddress} is not this machine`);
   }
+  const cutOff = introduction && cutOffBy(url, socket, introduction);
   const webSocket = new WebSocket(url, {
     ...wsOptions(complete),
     createConnection: () => socket,
@@ -61,7 +67,7 @@ export async function connectWebSocket(url: string, options: Partial<ConnectOpti
     webSocket.on('unexpected-response', (_request, answer) => {
       giveUp(new TransportError('refused', `${url} refused the connection: HTTP ${answer.statusCode}`));
     });
-    webSocket.on('error', (error) => (failure ??= connectFailed(url, error)));
+    webSocket.on('error', (error) => (failure ??= cutOff?.(error) ?? connectFailed(url, error)));
     webSocket.on('close', () => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);

@@ -4,12 +4,13 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { SecureContextOptions } from 'node:tls';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { assert, ConfigError, messageOf } from '../../base/index.ts';
 import { Inbox } from '../inbox.ts';
 import type { Listener } from '../transport.ts';
 import { Addresses, type AddressLimits, defaultAddressLimits, type TurnedAway, type Visit } from './addresses.ts';
+import { askForCertificate, CertificateGuard, type Objection, type ShownCertificate } from './certificate-guard.ts';
 import type { Certificate } from './certificate.ts';
 import { requireLoopback } from './loopback.ts';
 import { completeOptions, wholeNumbers, wsOptions, type WebSocketOptions } from './options.ts';
@@ -28,8 +29,13 @@ export interface ListenOptions extends WebSocketOptions, AddressLimits {
   readonly onTurnedAway: (event: TurnedAway) => void;
   /** With a certificate peers speak TLS 1.3, and nothing else. */
   readonly tls: Certificate;
-  /** Told of a peer that does not get as far as a connection, because it does not speak this TLS. */
-  readonly onRefused: (remote: string, reason: string) => void;
+  /**
+   * With `tls`: a peer must show a certificate on an Ed25519 key in the handshake, and this says why one that does may still not come in. It
+   * is asked before HTTP hears of the connection, must not throw, and need not look at names or dates. Default: no certificate is asked for.
+   */
+  readonly objectionTo: (shown: ShownCertificate) => Objection | undefined;
+  /** Told of a peer that does not get as far as a connection: `no-tls`, because it does not speak this TLS, `no-certificate`, or what was objected. */
+  readonly onRefused: (remote: string, refused: Objection) => void;
   /** Whether an IP address is heard at all; a connection from another is cut before anything is read of it. Default: all are. */
   readonly hears: (address: string) => boolean;
 }
@@ -47,8 +53,8 @@ const handshakesMax = 1024;
  * nothing else. Throws ConfigError for a host that is not this machine, options out of range, or an address in use.
  */
 export async function listenWebSocket(options: Partial<ListenOptions> = {}): Promise<WebSocketListener> {
-  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], tls, onRefused, hears } = options;
-  const { onTurnedAway = () => {} } = options;
+  const { host = '127.0.0.1', port = 0, connectionsMax = 1024, origins = [], tls, hears, objectionTo } = options;
+  const { onTurnedAway = () => {}, onRefused = () => {} } = options;
   const complete = completeOptions(options);
   const addressLimits = wholeNumbers(defaultAddressLimits, options);
   if (!tls) requireLoopback(host);
@@ -58,13 +64,22 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
     connectionsCheckingInterval: Math.min(complete.handshakeTimeoutMs, 1000),
     maxHeaderSize: 16_384,
   };
-  const secure = tls && createSecureServer({ ...limits, ...tlsOf(tls), handshakeTimeout: complete.handshakeTimeoutMs });
+  const guard = objectionTo && new CertificateGuard(objectionTo, onRefused);
+  const secure =
+    tls &&
+    createSecureServer({
+      ...limits,
+      ...tlsOf(tls),
+      ...(guard && askForCertificate),
+      handshakeTimeout: complete.handshakeTimeoutMs,
+    });
   secure?.on('tlsClientError', (error, socket) => {
     const { remoteAddress, remotePort } = socket;
     socket.destroy();
     // There is nothing to tell of one that was not heard, and of one whose time was up Node does not say who it was.
     if (remoteAddress === undefined || hears?.(remoteAddress) === false) return;
-    onRefused?.(`${remoteAddress}:${remotePort}`, `no TLS 1.3 connection: ${messageOf(error)}`);
+    const reason = `no TLS 1.3 connection: ${messageOf(error)}`;
+    onRefused(`${remoteAddress}:${remotePort}`, { code: 'no-tls', reason });
   });
   const http = secure ?? createServer(limits);
   const upgrader = new WebSocketServer({ ...wsOptions(complete), noServer: true, clientTracking: false });
@@ -74,6 +89,17 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
   const visits = new Map<string, Visit>();
   let openCount = 0;
 
+  // HTTP reads a connection as it begins: it gets those that may come in, and what they send in morsels.
+  const begins = secure ? 'secureConnection' : 'connection';
+  const [serveHttp] = http.listeners(begins) as ((socket: Socket) => void)[];
+  assert(serveHttp, 'HTTP listens to connections that begin');
+  const morsels = new Morsels();
+  http.removeListener(begins, serveHttp);
+  http.on(begins, (socket: Socket) => {
+    if (guard && !guard.admits(socket as TLSSocket)) return;
+    serveHttp.call(http, socket);
+    morsels.feed(socket);
+  });
   // Before a byte is read or answered, so that a flood costs next to nothing.
   http.prependListener('connection', (socket: Socket) => {
     const visit =
@@ -86,9 +112,6 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
       visits.delete(place);
     });
   });
-  // After HTTP's own listener, which reads a connection as it begins.
-  const morsels = new Morsels();
-  http.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => morsels.feed(socket));
   http.on('request', ({ socket }, response) => {
     // Of requests that came along with others only the first is answered: answers would wait in memory.
     if (socket.destroyed) return;
@@ -108,8 +131,8 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
       try {
         // An HTTP server that listens on TCP gives TCP sockets.
         const socket = stream as Socket;
-        const onKnown = visits.get(placeOf(socket))?.known;
-        const connection = new WebSocketConnection(webSocket, socket, false, complete, onKnown);
+        const peer = { onKnown: visits.get(placeOf(socket))?.known, key: guard?.keyOf(stream) };
+        const connection = new WebSocketConnection(webSocket, socket, false, complete, peer);
         connection.pause();
         arrived.put(connection);
       } catch {
@@ -133,7 +156,8 @@ export async function listenWebSocket(options: Partial<ListenOptions> = {}): Pro
   return {
     address,
     accept: (signal) => arrived.take(signal),
-    useCertificate: (certificate) => secure?.setSecureContext(tlsOf(certificate)),
+    useCertificate: (certificate) =>
+      secure?.setSecureContext({ ...tlsOf(certificate), ...(guard && askForCertificate) }),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -6,11 +6,14 @@ import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { abortReason, ConfigError, TransportError } from '../../base/index.ts';
+import type { Certificate } from './certificate.ts';
 
 export interface Way {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
+  /** What this end shows a server that asks for a certificate; the others do not see it. */
+  readonly certificate: Certificate | undefined;
   /** `http://[USER:PASSWORD@]HOST:PORT`; undefined: straight. */
   readonly proxy: URL | undefined;
   readonly timeoutMs: number;
@@ -19,10 +22,10 @@ export interface Way {
 
 /** An open socket, TLS 1.3 where asked for. Rejects with TransportError `connect-failed` or the signal's reason; the words say nothing of a password. */
 export async function openSocket(way: Way): Promise<Socket> {
-  const { host, port, tls, proxy } = way;
+  const { host, port, tls, certificate, proxy } = way;
   const plain = proxy ? await throughProxy(way, proxy) : await ready(way, connect({ host, port }), 'connect');
   if (!tls) return plain;
-  const secure = connectTls({ socket: plain, host, minVersion: 'TLSv1.3', rejectUnauthorized: false });
+  const secure = connectTls({ socket: plain, host, minVersion: 'TLSv1.3', rejectUnauthorized: false, ...certificate });
   return ready(way, secure, 'secureConnect');
 }
 

@@ -22,10 +22,19 @@ const lingerMs = 1000;
 const joinedBytesMax = 16 << 10;
 const orderlyCodes: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 
+/** What a listener knows of a peer, and is to hear. */
+export interface Peer {
+  /** Called when the bound for strangers is lifted. */
+  readonly onKnown?: (() => void) | undefined;
+  /** The key of the certificate that the peer has shown. */
+  readonly key?: Uint8Array | undefined;
+}
+
 export class WebSocketConnection implements Connection {
   readonly id = randomUUID();
   readonly remote: string;
   readonly binding: Uint8Array | undefined;
+  readonly certifiedKey: Uint8Array | undefined;
   bytesSent = 0;
   bytesReceived = 0;
   readonly #webSocket: WebSocket;
@@ -45,22 +54,14 @@ export class WebSocketConnection implements Connection {
   readonly #count = (chunk: Buffer): void => this.#counted(chunk.byteLength);
   #failure: TransportError | undefined;
 
-  /**
-   * Takes over an open `webSocket` and the socket under it. `masked` says that this end is the client. `onKnown` is called when the bound
-   * for strangers is lifted.
-   */
-  constructor(
-    webSocket: WebSocket,
-    socket: Socket,
-    masked: boolean,
-    options: WebSocketOptions,
-    onKnown: () => void = () => {},
-  ) {
+  /** Takes over an open `webSocket` and the socket under it. `masked` says that this end is the client. */
+  constructor(webSocket: WebSocket, socket: Socket, masked: boolean, options: WebSocketOptions, peer: Peer = {}) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#masked = masked;
     this.#options = options;
-    this.#onKnown = onKnown;
+    this.#onKnown = peer.onKnown ?? (() => {});
+    this.certifiedKey = peer.key;
     this.#gate = new SendGate(options);
     this.binding = channelBinding(socket, masked ? 'site' : 'server');
     this.remote = `${socket.remoteAddress}:${socket.remotePort}`;
