@@ -240,6 +240,71 @@ test.each(['in the middle of', 'after'])(
   },
 );
 
+describe('while the server keeps its results', () => {
+  test('a late site that is in the middle of its upload has been told that the study is over', async () => {
+    let told: unknown;
+    const keeping = async () => {
+      told = await run.site(1).catch((error: unknown) => error);
+    };
+    const run = await withoutB(planned({ augmentPasses: 40 }), { keeping });
+    run.mute(1, 30);
+    run.join(1);
+    while (sectionsOfB(run) < 20) await new Promise((resolve) => setTimeout(resolve, 10));
+    run.release();
+    await run.end([0, 2]);
+    expect(told).toMatchObject({ message: expect.stringMatching(/the study is over/) });
+    expect(run.attendance).toEqual(['AC']);
+    await expectReplay(run);
+  });
+
+  test('a site that entered late is started again, and is given the trunk', async () => {
+    const keeping = async () => {
+      await run.drop(1);
+      run.join(1);
+    };
+    const run = await withoutB(planned(), { keeping });
+    run.join(1);
+    await run.until(hasUploaded('B'));
+    run.release();
+    const { trunk } = await run.end();
+    expect((await run.site(1)).trunk).toEqual(trunk);
+    expect(run.events).toContainEqual({ kind: 'hand-over', site: 'B', state: 'done' });
+    expect(run.attendance).toEqual(['AC', 'ABC']);
+    await expectReplay(run);
+  });
+
+  test('a site that was back just before, and lost before it had said anything, may come again', async () => {
+    const keeping = async () => {
+      run.unmute(1);
+      run.join(1);
+    };
+    const run = Run.ofAll(planned(), { keeping, timeoutMs: 2000 });
+    await run.afterEpoch(1);
+    run.hold();
+    await run.drop(1);
+    run.mute(1, 1);
+    run.join(1);
+    run.release();
+    await run.afterEpoch(7);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await run.drop(1);
+    const { trunk } = await run.end();
+    expect((await run.site(1)).trunk).toEqual(trunk);
+    await expectReplay(run);
+  });
+
+  test('a site that is back with other records is given nothing, and the others end', async () => {
+    const keeping = async () => {
+      await run.drop(1);
+      run.join(1, planStudy({ counts: [30, 21, 10] }).data[1]);
+    };
+    const run = Run.ofAll(planned(), { keeping });
+    await run.end([0, 2]);
+    await expect(run.site(1)).rejects.toThrow(/the records of site B are not those with which this study began/);
+    await expectReplay(run);
+  });
+});
+
 describe('withdrawal', () => {
   test('deletes what the site uploaded, and trains on without it', async () => {
     const run = Run.ofAll(planned({ epochs: 60, batch: 4 }), { commitEveryMs: 0 });

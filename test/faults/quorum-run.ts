@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly commitEveryMs?: number;
   readonly timeoutMs?: number;
   readonly joinTimeoutMs?: number;
+  /** What happens while the server keeps its results. */
+  readonly keeping?: () => Promise<void>;
 }
 
 /** The study. */
@@ -122,6 +124,7 @@ export class Run {
       timeoutMs: this.#options.timeoutMs ?? 20_000,
       joinTimeoutMs: this.#options.joinTimeoutMs,
       commitEveryMs: this.#options.commitEveryMs,
+      keep: this.#options.keeping,
     });
     if (this.#options.paused === true) this.server.pause();
     return await this.server.run();
