@@ -32,14 +32,18 @@ describe('fair', () => {
     expect(taken('fair', [70, 20, 10], 10)).toEqual([0, 1, 2, 0, 0, 0, 1, 0, 0, 0]);
   });
 
-  it('gives each site its due within a batch, however far it has come, while all have work waiting', () => {
+  // Two sites' work by weight differs in any stretch of time by a batch of each by its weight (Goyal, Vin and Cheng, theorem 1). Against the
+  // mean over all n sites that is 1 + n·w/W batches of a site with weight w of W.
+  it('gives each site its due within the bound of start-time fair queueing, however far it has come, while all have work waiting', () => {
     const shares = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(shares, fc.nat(500), (weights, from) => {
         const order = taken('fair', weights, from + 1000).slice(from);
         const total = weights.reduce((sum, weight) => sum + weight, 0);
         for (const [site, weight] of weights.entries())
-          expect(Math.abs(countOf(order, site) - (1000 * weight) / total)).toBeLessThanOrEqual(2);
+          expect(Math.abs(countOf(order, site) - (1000 * weight) / total)).toBeLessThanOrEqual(
+            1 + (weights.length * weight) / total,
+          );
       }),
       { numRuns: 50 },
     );
