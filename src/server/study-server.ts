@@ -237,6 +237,7 @@ export class StudyServer {
       this.#course = course;
       this.#options.signal.throwIfAborted();
       await course.runOver(sites);
+      await this.#forget();
     });
   }
 
@@ -360,7 +361,9 @@ export class StudyServer {
       signal.throwIfAborted();
       await this.#forget();
       try {
-        return await course.run();
+        const result = await course.run();
+        await this.#forget();
+        return result;
       } catch (error) {
         if (!(error instanceof GoingBack)) throw error;
         this.#leave(course);

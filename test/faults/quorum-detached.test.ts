@@ -319,6 +319,15 @@ describe('withdrawal', () => {
     await expectReplay(run);
   });
 
+  test('deletes what the site uploaded also while the server keeps its results', async () => {
+    const run = Run.ofAll(planned(), { keeping: async () => run.server!.withdraw(1) });
+    await run.end([0, 2]);
+    await expect(run.site(1)).rejects.toThrow(/site B has withdrawn/);
+    expect(run.activations.sections().map(({ site }) => site)).not.toContain('B');
+    expect(run.attendance).toEqual(['ABC']);
+    await expectReplay(run);
+  });
+
   test('deletes what a late site has uploaded so far', async () => {
     const run = await withoutB(planned({ epochs: 200 }));
     run.join(1);
