@@ -58,7 +58,7 @@ export async function join(file: string | undefined, { state, proxy }: JoinFlags
       signal: interruption(),
     });
     screen.line(
-      `${read.site} has joined; its key is in ${place} and never leaves it. Take part with: septum site --state ${state} ${place === state ? '' : `--study ${read.study} `}--data PATH`,
+      `${read.site} has joined; its key is in ${place} and never leaves it. Put the study file, which the coordinating centre has, beside it as study.yaml, and take part with: septum site --state ${state} ${place === state ? '' : `--study ${read.study} `}--data PATH`,
     );
     return 0;
   } catch (error) {

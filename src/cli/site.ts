@@ -1,5 +1,6 @@
 // `septum site`: under a run it reports to its parent, else to the terminal.
 
+import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '../base/index.ts';
@@ -151,7 +152,13 @@ async function wayToServer({ server, name, study, state, proxy }: SiteFlags) {
 async function placeOf(state: string, study: string | undefined): Promise<{ place: string; studyFile: string }> {
   const joined = await joinedStudies(state);
   const named = study === undefined ? undefined : joined.get(study);
-  const kept = (place: string) => ({ place, studyFile: join(place, 'study.yaml') });
+  const kept = (place: string) => {
+    const studyFile = join(place, 'study.yaml');
+    if (joined.size === 0 || existsSync(studyFile)) return { place, studyFile };
+    const problem =
+      'is not there: put the study file, which the coordinating centre has, there, or name it with --study';
+    throw new ConfigError('bad-usage', `${studyFile} ${problem}`);
+  };
   if (named !== undefined) return kept(named);
   if (joined.size < 2) {
     const [place = state] = joined.values();

@@ -62,6 +62,11 @@ describe('sites that were invited', () => {
     const joined = await septum(['join', file, '--state', join(place, 'site-1')]);
     expect(joined.stderr).toContain('site-1 has joined');
     expect(joined.code).toBe(0);
+    const unsaid = await septum(['site', '--state', join(place, 'site-1'), '--data', data[0]!]);
+    expect(unsaid.stderr).toContain(
+      'study.yaml is not there: put the study file, which the coordinating centre has, there',
+    );
+    expect(unsaid.code).toBe(2);
 
     const proxy = await ConnectProxy.open('pass word');
     const wrong = await septum([
