@@ -151,6 +151,24 @@ describe('a server that', () => {
     (line, position) =>
       line?.kind === kind && line.direction === 'down' ? want(line, position) : undefined;
 
+  /** `pooled` of a study of one site that stands where the scalars say: step, epochs, base, whether it is over. */
+  const pooledWith = (standing: readonly number[]) =>
+    atKind('pooled', ({ tensors }, sequence) =>
+      message('pooled', {
+        sequence,
+        scalars: [0, ...standing],
+        tensors: tensors.map(({ name, dtype, dims }) => ({
+          name,
+          tensor:
+            name === 'counts'
+              ? tensor('int32', [1, 3], Int32Array.of(30, 8, 8))
+              : name === 'members'
+                ? tensor('int32', [1], Int32Array.of(1))
+                : zeros(dtype, dims),
+        })),
+      }),
+    );
+
   test('keeps to the plan is served to the end, and nothing is refused', async () => {
     const { error, refused, sent } = await against(new GreedyServer(planned, () => undefined));
     expect(error).not.toBeInstanceOf(Error);
@@ -253,23 +271,15 @@ describe('a server that', () => {
     ],
     [
       'goes on from a commit that the site does not have',
-      atKind('pooled', ({ tensors }, sequence) =>
-        message('pooled', {
-          sequence,
-          scalars: [0, 1, planned.plan.training.epochs, 0, 0],
-          tensors: tensors.map(({ name, dtype, dims }) => ({
-            name,
-            tensor:
-              name === 'counts'
-                ? tensor('int32', [1, 3], Int32Array.of(30, 8, 8))
-                : name === 'members'
-                  ? tensor('int32', [1], Int32Array.of(1))
-                  : zeros(dtype, dims),
-          })),
-        }),
-      ),
+      pooledWith([1, planned.plan.training.epochs, 0, 0, 0]),
       'bad-field',
       /pooled: this site has no commit after step 1/,
+    ],
+    [
+      'says that the study is over when it has not begun',
+      pooledWith([0, planned.plan.training.epochs, 0, 0, 1]),
+      'bad-field',
+      /pooled: the study cannot be over at step 0/,
     ],
   ])('%s is refused each time it comes back to it, and gets nothing', async (_, greed, code, text) => {
     const server = new GreedyServer(planned, greed);
