@@ -11,13 +11,15 @@ import type { Tally } from './party.ts';
 const frames = Number(process.env['SEPTUM_FUZZ_FRAMES'] ?? 50_000);
 const seed = Number(process.env['SEPTUM_SEED'] ?? 1);
 const growthBytesMax = 50e6;
+/** In which all of it has to be done: what a frame left behind would end the process, or let it grow. */
+const heapMb = 100;
 
 let folder: string;
 let host: Host;
 
 beforeAll(async () => {
   folder = await bundleHost();
-  host = new Host(`${folder}/host.mjs`);
+  host = new Host(`${folder}/host.mjs`, { heapMb });
 });
 
 afterAll(async () => {

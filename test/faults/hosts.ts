@@ -36,11 +36,13 @@ export class Host {
   #orders = 0;
   #exit: Error | undefined;
 
-  constructor(program: string) {
+  /** `heapMb`: the most that V8 may hold, garbage included. Without it garbage lies until there is three times as much as what lives. */
+  constructor(program: string, { heapMb }: { readonly heapMb?: number } = {}) {
+    const heap = heapMb === undefined ? [] : [`--max-old-space-size=${heapMb}`];
     // One heap of the C library: what threads leave free in theirs is no growth of the program. It collects as the processes of a server
     // and of sites do (src/study/run/collector.ts): what is marked in small steps on a busy machine stays long.
     this.#child = fork(program, {
-      execArgv: ['--expose-gc', '--max-semi-space-size=4', '--no-incremental-marking'],
+      execArgv: ['--expose-gc', '--max-semi-space-size=4', '--no-incremental-marking', ...heap],
       stdio: 'inherit',
       env: { MALLOC_ARENA_MAX: '1', ...process.env },
     });
