@@ -39,28 +39,28 @@ describe('learning and the next forward pass in one run', () => {
     let apart: Tensors = stateOf(study);
     const cuts: Tensor[] = [];
     for (const step of steps) {
-      const outputs = await graphs.run('segment-forward', { ...apart, ...step.feeds });
+      const outputs = await graphs.run('segment-forward', { ...apart, ...step });
       cuts.push(outputs['cut']!);
-      const learnt = await graphs.run('segment-learn', { ...advance(apart, outputs), ...outputs, ...step.feeds });
+      const learnt = await graphs.run('segment-learn', { ...advance(apart, outputs), ...outputs, ...step });
       apart = advance(advance(apart, outputs), learnt);
     }
 
     let state: Tensors = stateOf(study);
-    const [first, ...others] = steps as [Step, ...Step[]];
-    const begun = await graphs.run('segment-forward', { ...state, ...first.feeds });
+    const [first, ...others] = steps as [Tensors, ...Tensors[]];
+    const begun = await graphs.run('segment-forward', { ...state, ...first });
     expect(begun['cut']).toEqual(cuts[0]);
     let kept: Tensors = begun;
     state = advance(state, begun);
     let before = first;
     for (const [index, step] of others.entries()) {
-      const next = Object.fromEntries(Object.entries(step.feeds).map(([name, value]) => [NEXT + name, value]));
-      const outputs = await graphs.run('segment-learn-forward', { ...state, ...kept, ...before.feeds, ...next });
+      const next = Object.fromEntries(Object.entries(step).map(([name, value]) => [NEXT + name, value]));
+      const outputs = await graphs.run('segment-learn-forward', { ...state, ...kept, ...before, ...next });
       expect(outputs[`${NEXT}cut`]).toEqual(cuts[index + 1]);
       state = advance(state, outputs);
       kept = state;
       before = step;
     }
-    state = advance(state, await graphs.run('segment-learn', { ...state, ...kept, ...before.feeds }));
+    state = advance(state, await graphs.run('segment-learn', { ...state, ...kept, ...before }));
     for (const name of Object.keys(stateOf(study))) expect([name, state[name]]).toEqual([name, apart[name]]);
     expect(state['segment.w0']).not.toEqual(stateOf(study)['segment.w0']);
   });
@@ -86,10 +86,6 @@ function normals(dims: readonly number[]): Tensor<'float32'> {
   return value;
 }
 
-interface Step {
-  readonly feeds: Tensors;
-}
-
 function compiled(network: Network, settings: Partial<CompileSettings>): CompiledStudy {
   const task = { kind: 'regression', target: 'ldl', unit: 'mg/dL' } as const;
   return compileStudy({ network, choices, loss: 'mse', task, optimizer: sgd, ...settings });
@@ -99,15 +95,13 @@ function stateOf({ parts }: CompiledStudy): Record<string, Tensor> {
   return initialState(parts.segment, 5);
 }
 
-function stepOf(study: CompiledStudy, rows: number, index: number, optimizer: OptimizerSettings): Step {
+function stepOf(study: CompiledStudy, rows: number, index: number, optimizer: OptimizerSettings): Tensors {
   const training = { learningRate: 0.1, schedule: { kind: 'constant', warmupSteps: 0 }, optimizer } as const;
   return {
-    feeds: {
-      x: normals([rows, ...study.network.inputDims]),
-      ...dropoutMasks(3, masksOf(study, 'segment'), [{ place: [0, 0, index], rows }]),
-      'cut.gradient': normals([rows, ...study.cutDims]),
-      hyper: hyperOf(training, { step: index, totalSteps: 4, update: index + 1, scale: 3 }),
-    },
+    x: normals([rows, ...study.network.inputDims]),
+    ...dropoutMasks(3, masksOf(study, 'segment'), [{ place: [0, 0, index], rows }]),
+    'cut.gradient': normals([rows, ...study.cutDims]),
+    hyper: hyperOf(training, { step: index, totalSteps: 4, update: index + 1, scale: 3 }),
   };
 }
 

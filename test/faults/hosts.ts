@@ -36,7 +36,7 @@ export class Host {
   #orders = 0;
   #exit: Error | undefined;
 
-  /** `heapMb`: the most that V8 may hold, garbage included. Without it garbage lies until there is three times as much as what lives. */
+  /** `heapMb`: the most that V8 may hold, garbage included. Without it V8 lets garbage lie while the machine has memory. */
   constructor(program: string, { heapMb }: { readonly heapMb?: number } = {}) {
     const heap = heapMb === undefined ? [] : [`--max-old-space-size=${heapMb}`];
     // One heap of the C library: what threads leave free in theirs is no growth of the program. It collects as the processes of a server
