@@ -101,8 +101,8 @@ export class Course {
         plan,
         sites: this.sites,
         store: activations,
-        onUploaded: (site) => onEvent?.({ kind: 'uploaded', site: plan.sites[site] ?? '' }),
-        onRefused: (site, why) => this.#warn(`site ${plan.sites[site] ?? ''} takes no part: ${why}`),
+        onUploaded: (site) => onEvent?.({ kind: 'uploaded', site: this.#name(site) }),
+        onRefused: (site, why) => this.#warn(`site ${this.#name(site)} takes no part: ${why}`),
       });
     this.#loss = new TrainingLoss(plan.sites.length, plan.choices.trunk === 'averaged');
   }
@@ -386,7 +386,7 @@ export class Course {
     { pooled, standing, schedule }: Begun,
     about: { readonly scope: string; readonly isEpochEnd: boolean },
   ): Promise<void> {
-    const { plan, commits, engine, clock, orders, onEvent } = this.#options;
+    const { commits, engine, clock, orders, onEvent } = this.#options;
     if (!commits) return;
     const { selected, history } = epochs;
     const { steps, updates, passedUpdates } = training;
@@ -415,7 +415,7 @@ export class Course {
       ? (one: number) => about.isEpochEnd && !sites.isMember(one) && uploads.isComplete(one)
       : (one: number) => sites.isAtTheDoor(one) && (about.isEpochEnd || (schedule.counts[one] as number) > 0);
     const site = sites.left.find(enters);
-    if (site !== undefined) throw new GoingBack(`site ${plan.sites[site] ?? ''} enters`);
+    if (site !== undefined) throw new GoingBack(`site ${this.#name(site)} enters`);
   }
 
   #figures(): Figures {
